@@ -1,0 +1,126 @@
+"""What the engine is asked and what it answers, as token ids. Shared by the engine, the wire and the clients; no torch.
+
+Token ids travel as little-endian uint32 bytes: one buffer decodes in a microsecond where a list of integers takes six.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, Protocol
+
+import msgspec
+import numpy as np
+
+Mode = Literal["ar", "verify", "diffusion"]
+Finish = Literal["eom", "line", "length"]
+MAX_PROMPT_TOKENS = 8192
+MAX_NEW_TOKENS = 1024
+
+
+def pack_ids(ids: Iterable[int]) -> bytes:
+    """Token ids as little-endian uint32 bytes."""
+    return np.fromiter(ids, dtype="<u4").tobytes()
+
+
+def unpack_ids(data: bytes) -> list[int]:
+    """The inverse of `pack_ids`.
+
+    Raises:
+        ValueError: the buffer is not a whole number of uint32.
+    """
+    if len(data) % 4:
+        raise ValueError(f"token ids: {len(data)} bytes are not a whole number of uint32")
+    ids: list[int] = np.frombuffer(data, dtype="<u4").tolist()
+    return ids
+
+
+class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One span to fill."""
+
+    prompt: bytes
+    """Token ids of the whole prompt, ending in MID."""
+    mode: Mode = "verify"
+    max_tokens: int = 64
+    """At most this many new tokens, end-of-middle not counted."""
+    stop_at_line_end: bool = False
+    """Stop after the first token that ends a line (it is part of the answer; the caller trims)."""
+    document: str = ""
+    """Opaque key. A newer request with the same key supersedes the older one; empty means none."""
+    trace: bool = False
+    """Report every forward pass as a `Step`."""
+
+    def problem(self, vocabulary_size: int) -> str | None:
+        """Why this request cannot be served, in one line that names the field, or None."""
+        if len(self.prompt) % 4 or not self.prompt:
+            return f"prompt: {len(self.prompt)} bytes are not a whole, positive number of uint32 token ids"
+        if len(self.prompt) // 4 > MAX_PROMPT_TOKENS:
+            return f"prompt: {len(self.prompt) // 4} tokens, at most {MAX_PROMPT_TOKENS} are allowed"
+        if max(unpack_ids(self.prompt)) >= vocabulary_size:
+            return f"prompt: a token id is not below the vocabulary size {vocabulary_size}"
+        if not 1 <= self.max_tokens <= MAX_NEW_TOKENS:
+            return f"max_tokens: {self.max_tokens} is not between 1 and {MAX_NEW_TOKENS}"
+        return None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What one forward pass changed, for the trace and the live view."""
+
+    forward_pass: int
+    """1-based count over the request."""
+    start: int
+    """Index, in the answer, of the first token shown here."""
+    tokens: bytes
+    """The block being denoised; MASK where nothing is placed yet."""
+    confidence: tuple[float, ...]
+    """Probability of the best token at each position, placed or not."""
+
+
+class DecodeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One filled span."""
+
+    tokens: bytes
+    """The middle, without the end-of-middle token."""
+    finish: Finish
+    score: float
+    """Mean log-probability of the tokens where they were placed (the causal head in `ar` and `verify`)."""
+    steps: int
+    """Denoising or decoding rounds."""
+    forward_passes: int
+    """Calls of the network after the prompt, drafts and checks both counted."""
+    cached_tokens: int
+    """Prompt tokens whose keys and values were reused from an earlier request."""
+    prefill_ms: float
+    denoise_ms: float
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is loaded, as every answer and `doctor` report it."""
+
+    name: str
+    hash: str
+    """First 12 hexadecimal digits of the sha256 over the weight shards' sha256."""
+    adapter: str | None
+    device: str
+    vocabulary_size: int
+    block_size: int
+    parameters: int
+
+
+class Cancelled(Exception):
+    """The request was cancelled between two forward passes."""
+
+
+class Decoder(Protocol):
+    """The seam between the engine process and the network; tests put a fake behind it."""
+
+    info: ModelInfo
+
+    def decode(
+        self,
+        request: DecodeRequest,
+        *,
+        on_step: Callable[[Step], None] | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> DecodeResult:
+        """Fill one span. Raises `Cancelled` when `is_cancelled` turns true between forward passes."""
+        ...

@@ -1,0 +1,1 @@
+"""Repositories in, checkpoints out: examples, corruption, trainer, gate."""
