@@ -1,0 +1,73 @@
+"""Shape of the network and how it is decoded, as stored in a checkpoint's `config.json`. No torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+DEFAULT_CHECKPOINT = Path(__file__).parent / "default"
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A Llama-family decoder that also denoises blocks."""
+
+    name: str
+    vocabulary_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_key_value_heads: int
+    head_size: int
+    rope_theta: float
+    norm_epsilon: float
+    max_positions: int
+    block_size: int = 8
+    """Tokens denoised together in `diffusion` mode; the size the model was trained with."""
+    draft_size: int = 3
+    """Tokens drafted beyond the next one in `verify` mode: small, because every rejected draft was paid for."""
+    threshold: float = 0.8
+    """`diffusion`: a masked position is placed when its best token reaches this probability."""
+    revise_threshold: float = 0.9
+    """`diffusion`: a placed token is replaced when another reaches this probability in the revision pass."""
+
+    def __post_init__(self) -> None:
+        if self.num_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_heads: {self.num_heads} is not a multiple of num_key_value_heads {self.num_key_value_heads}"
+            )
+        for name in ("block_size", "num_layers", "hidden_size", "vocabulary_size", "max_positions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
+        for name in ("threshold", "revise_threshold"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
+
+    @classmethod
+    def load(cls, directory: Path) -> ModelConfig:
+        """Read `config.json`.
+
+        Raises:
+            ValueError: the file is missing, is not JSON, or has an unknown or missing key; one line that names it.
+        """
+        path = directory / CONFIG_FILE
+        try:
+            values = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ValueError(f"checkpoint: cannot read {path}: {error.strerror}") from None
+        except ValueError as error:
+            raise ValueError(f"checkpoint: {path} is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"checkpoint: {path} does not hold a JSON object")
+        if unknown := set(values) - {field.name for field in fields(cls)}:
+            raise ValueError(f"checkpoint: {path} has an unknown key: {', '.join(sorted(unknown))}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"checkpoint: {path}: {error}") from None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"

@@ -1,0 +1,111 @@
+"""Byte-level BPE. Text never turns into a control id, whatever it contains; control ids never turn into text. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+TOKENIZER_FILE = "tokenizer.json"
+
+# The start model reserves ids 0-16 for itself; those it was hardly trained on carry our control tokens.
+END_OF_TEXT = 0
+MASK = 3
+PREFIX = 4
+SUFFIX = 5
+MIDDLE = 6
+END_OF_MIDDLE = 7
+DELETE = 8
+INSERT = 9
+ORIGINAL = 10
+UPDATED = 11
+INSTRUCTION = 12
+FILE = 13
+NUM_CONTROL_IDS = 17
+
+CONTROL_NAMES = {
+    MASK: "<|mask|>",
+    PREFIX: "<|prefix|>",
+    SUFFIX: "<|suffix|>",
+    MIDDLE: "<|middle|>",
+    END_OF_MIDDLE: "<|end_of_middle|>",
+    DELETE: "<|delete|>",
+    INSERT: "<|insert|>",
+    ORIGINAL: "<|original|>",
+    UPDATED: "<|updated|>",
+    INSTRUCTION: "<|instruction|>",
+    FILE: "<|file|>",
+}
+
+
+class Tokenizer:
+    """Text to ids and back."""
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        self._backend = backend
+
+    @classmethod
+    def load(cls, directory: Path) -> Tokenizer:
+        """Read `tokenizer.json` of a checkpoint directory.
+
+        Raises:
+            ValueError: the file is missing or is not a tokenizer.
+        """
+        path = directory / TOKENIZER_FILE
+        if not path.is_file():
+            raise ValueError(f"checkpoint: {path} is missing")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception for every malformed file
+            raise ValueError(f"checkpoint: {path} is not a tokenizer: {str(error).splitlines()[0]}") from None
+
+    @classmethod
+    def from_vocabulary(cls, vocabulary: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokenizer:
+        """A byte-level BPE that splits digits, with the control names put on their reserved ids."""
+        names = [CONTROL_NAMES.get(index, token) for index, token in enumerate(vocabulary)]
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.BPE(vocab={name: index for index, name in enumerate(names)}, merges=list(merges))
+        )
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+            [
+                tokenizers.pre_tokenizers.Digits(individual_digits=True),
+                tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+            ]
+        )
+        backend.decoder = tokenizers.decoders.ByteLevel()
+        return cls(backend)
+
+    def save(self, directory: Path) -> None:
+        self._backend.save(str(directory / TOKENIZER_FILE), pretty=False)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`. Strings that look like control tokens are encoded as the text they are."""
+        # Lone surrogates cannot be UTF-8; an editor may send one while a character is half typed.
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        ids: list[int] = self._backend.encode(clean, add_special_tokens=False).ids
+        return ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """As `encode`, on all cores; for the corpus."""
+        return [encoding.ids for encoding in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; control ids are dropped, a cut character becomes U+FFFD."""
+        text: str = self._backend.decode([index for index in ids if index >= NUM_CONTROL_IDS], skip_special_tokens=False)
+        return text
+
+    @property
+    def vocabulary_size(self) -> int:
+        size: int = self._backend.get_vocab_size()
+        return size
+
+    @cached_property
+    def ends_line(self) -> np.ndarray:
+        """Whether a token's text holds a newline.  # [V] bool"""
+        flags = np.zeros(self.vocabulary_size, dtype=bool)
+        for token, index in self._backend.get_vocab().items():
+            flags[index] = "Ċ" in token  # byte-level spelling of \n
+        return flags
