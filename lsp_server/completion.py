@@ -6,10 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from diffill.model.request import DecodeRequest, DecodeResult, Mode, Step
+from diffill.model.request import DecodeRequest, DecodeResult, Mode, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from .documents import Document
+from .edits import insertion
+from .prompt import build_prompt
+from .span import find_span
+from .syntax import Syntax
+
+MAX_CHARACTERS = 4_000_000
 
 
 class Engine(Protocol):
@@ -41,6 +47,7 @@ async def complete(
     mode: Mode = "verify",
     invoked: bool = False,
     max_tokens: int | None = None,
+    key: str = "",
     trace: bool = False,
     on_step: Callable[[Step], None] | None = None,
 ) -> list[Completion]:
@@ -50,11 +57,33 @@ async def complete(
         document: read before the first await only, so later edits to it do not matter.
         offset: cursor, in characters from the start of the text.
         invoked: the user asked, so also answer where an automatic completion would only disturb.
-        max_tokens: lowers the span's own limit, never raises it.
+        max_tokens: replaces the limit that the span sets itself.
+        key: a newer request with the same key supersedes this one in the engine; empty for none.
         trace: the engine reports every forward pass to `on_step`.
 
     Raises:
         ValueError: `offset` is outside the text.
         EngineError: the engine cannot answer.
     """
-    raise NotImplementedError
+    text = document.text
+    if not 0 <= offset <= len(text):
+        raise ValueError(f"offset: {offset} is not within a text of {len(text)} characters")
+    if len(text) > MAX_CHARACTERS or not text.strip():
+        return []
+    syntax = Syntax.parse(text, document.language)
+    span = find_span(text, offset, syntax, invoked=invoked)
+    if span is None:
+        return []
+    request = DecodeRequest(
+        prompt=pack_ids(build_prompt(span.prefix, span.suffix, tokenizer)),
+        mode=mode,
+        max_tokens=span.max_tokens if max_tokens is None else max_tokens,
+        stop_at_line_end=span.stop_at_line_end,
+        document=key,
+        trace=trace,
+    )
+    result = await engine.decode(request, on_step=on_step)
+    filled = insertion(tokenizer.decode(unpack_ids(result.tokens)), span, syntax, finish=result.finish)
+    if not filled:
+        return []
+    return [Completion(text=filled, start=offset, end=offset, score=result.score, result=result)]

@@ -1,0 +1,72 @@
+"""The prompt: what stands around the cursor, within a budget, in an order that typing only extends."""
+
+from __future__ import annotations
+
+from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS, fim_prompt
+from diffill.model.tokenizer import Tokenizer
+
+# Text beyond this is not looked at: cost must not grow with the file. Four characters a token is usual, eight is rare.
+_CHARACTERS_PER_TOKEN = 8
+# The prefix may start at every sixteenth line of the file only. Were it cut at exactly the budget, each new line would
+# move its start, and not one token of the cached prefix could be used again.
+_LINES_PER_STEP = 16
+
+
+def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer) -> list[int]:
+    """Token ids `SUFFIX suffix PREFIX prefix MIDDLE` for a cursor between `prefix` and `suffix`.
+
+    Line ends become LF. Both parts keep what is nearest to the cursor and are cut between lines where that is possible.
+    """
+    return fim_prompt(_prefix_ids(prefix, tokenizer), _suffix_ids(suffix, tokenizer))
+
+
+def with_line_feeds(text: str) -> str:
+    """CRLF and CR as LF, which is all that the model has seen."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _suffix_ids(suffix: str, tokenizer: Tokenizer) -> list[int]:
+    window = with_line_feeds(suffix[: MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN])
+    ids = tokenizer.encode(window)
+    if len(ids) <= MAX_SUFFIX_TOKENS and len(suffix) <= MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN:
+        return ids
+    ids = ids[:MAX_SUFFIX_TOKENS]
+    line_ends = tokenizer.ends_line[ids].nonzero()[0]
+    return ids[: int(line_ends[-1]) + 1] if len(line_ends) else ids
+
+
+def _prefix_ids(prefix: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of the longest admissible tail of the prefix that fits the budget."""
+    for step in (_LINES_PER_STEP, 1):
+        start = _farthest_start(prefix, _line_starts(prefix, step=step), tokenizer)
+        if start is not None:
+            return tokenizer.encode(with_line_feeds(prefix[start:]))
+    # One line is longer than the budget: data, or minified code.
+    return tokenizer.encode(prefix[-MAX_PREFIX_TOKENS * _CHARACTERS_PER_TOKEN :])[-MAX_PREFIX_TOKENS:]
+
+
+def _farthest_start(prefix: str, starts: list[int], tokenizer: Tokenizer) -> int | None:
+    """The first of `starts` from which the prefix fits. Counts piece by piece from the cursor back: one pass."""
+    tokens = 0
+    fitting = None
+    end = len(prefix)
+    for start in reversed(starts):
+        tokens += len(tokenizer.encode(with_line_feeds(prefix[start:end])))
+        if tokens > MAX_PREFIX_TOKENS:
+            break
+        fitting = end = start
+    return fitting
+
+
+def _line_starts(prefix: str, *, step: int) -> list[int]:
+    """Offsets of every `step`-th line of the file that lie within the window before the cursor, farthest first."""
+    text = prefix.replace("\r\n", " \n").replace("\r", "\n") if "\r" in prefix else prefix  # the same offsets
+    window = max(0, len(text) - MAX_PREFIX_TOKENS * _CHARACTERS_PER_TOKEN)
+    line = text.count("\n", 0, window)
+    starts = [0] if window == 0 else []
+    position = window
+    while (position := text.find("\n", position) + 1) > 0:
+        line += 1
+        if line % step == 0:
+            starts.append(position)
+    return starts

@@ -1,0 +1,202 @@
+"""What to fill at a cursor, and where to stop: the rest of a line, a statement, a block or a function's body."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+    from .syntax import Syntax
+
+Kind = Literal["line", "statement", "block", "body"]
+MAX_TOKENS: dict[Kind, int] = {"line": 48, "statement": 64, "block": 128, "body": 128}
+TAB_SIZE = 8
+
+# What may stand right of the cursor and still let a completion be shown: it only closes or ends what is there.
+_INERT = re.compile(r"\s*[)\]}>\"'`]*\s*[:{;,]?\s*")
+_CLOSED_BLOCK = re.compile(r"\s*(}\s*[)\]};,]*\s*|[)\]];?\s*)?")
+_LINE_END = re.compile(r"[\r\n]")
+_PYTHON_HEADERS = {
+    "function_definition", "class_definition", "if_statement", "elif_clause", "else_clause", "for_statement",
+    "while_statement", "with_statement", "try_statement", "except_clause", "except_group_clause", "finally_clause",
+    "match_statement", "case_clause",
+}  # fmt: skip
+_PYTHON_KEYWORD = re.compile(
+    r"\s*(async\s+)?(def|class|if|elif|else|for|while|with|try|except|finally|match|case)\b[^\[\](){}]*"
+    r"(\([^\[\](){}]*\)[^\[\](){}]*)?:$"
+)
+_FUNCTIONS = {
+    "function_definition", "function_declaration", "function_expression", "generator_function",
+    "generator_function_declaration", "arrow_function", "method_definition",
+}  # fmt: skip
+_NOT_BLOCKS = {"jsx_expression", "named_imports", "export_clause", "object_pattern", "template_substitution"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A place to fill."""
+
+    kind: Kind
+    prefix: str
+    """All text before the cursor."""
+    suffix: str
+    """All text after the cursor."""
+    indentation: int = 0
+    """Columns. The first later line with fewer ends a block or body."""
+    header_indentation: str = ""
+    """Leading white space of the line that opens the block."""
+
+    @property
+    def stop_at_line_end(self) -> bool:
+        return self.kind == "line"
+
+    @property
+    def max_tokens(self) -> int:
+        return MAX_TOKENS[self.kind]
+
+    @property
+    def line_prefix(self) -> str:
+        """Text between the start of the line and the cursor."""
+        return self.prefix[line_start(self.prefix, len(self.prefix)) :]
+
+    @property
+    def line_suffix(self) -> str:
+        """Text between the cursor and the end of the line."""
+        return self.suffix[: line_end(self.suffix, 0)]
+
+
+def find_span(text: str, offset: int, syntax: Syntax | None, *, invoked: bool = False) -> Span | None:
+    """What to fill at `offset` (in characters), or None where a completion would only disturb.
+
+    Args:
+        syntax: the tree of `text`; without one every span is a line.
+        invoked: the user asked, so something is filled wherever the cursor is.
+    """
+    before = text[line_start(text, offset) : offset]
+    after = text[offset : line_end(text, offset)]
+    prefix, suffix = text[:offset], text[offset:]
+    line = Span(kind="line", prefix=prefix, suffix=suffix)
+    in_word = _is_word(before[-1:]) and _is_word(after[:1])
+    if in_word or not _INERT.fullmatch(after):
+        return line if invoked else None
+    if syntax is not None:
+        header = _empty_block(text, offset, before, after, syntax)
+        if header is not None:
+            node, indentation = header
+            return Span(
+                kind="body" if _is_function(node) else "block",
+                prefix=prefix,
+                suffix=suffix,
+                indentation=width(indentation) + 1 if before.strip() else width(before),
+                header_indentation=indentation,
+            )
+        if invoked:
+            return Span(kind="statement", prefix=prefix, suffix=suffix)
+    return line
+
+
+def line_start(text: str, offset: int) -> int:
+    """The offset at which the line of `offset` starts."""
+    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+
+
+def line_end(text: str, offset: int) -> int:
+    """The offset at which the content of the line of `offset` ends."""
+    match = _LINE_END.search(text, offset)
+    return match.start() if match else len(text)
+
+
+def leading_space(line: str) -> str:
+    """The white space that a line begins with."""
+    return line[: len(line) - len(line.lstrip(" \t"))]
+
+
+def width(indentation: str) -> int:
+    """Columns that white space takes."""
+    return len(indentation.expandtabs(TAB_SIZE))
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _is_function(node: Node) -> bool:
+    return node.type in _FUNCTIONS or (node.parent is not None and node.parent.type in _FUNCTIONS)
+
+
+def _empty_block(text: str, offset: int, before: str, after: str, syntax: Syntax) -> tuple[Node, str] | None:
+    """The node that opens an empty block right before the cursor, and the indentation of its first line."""
+    opener = syntax.language.block_opener
+    if opener == ":" and after.strip():
+        return None
+    last = _last_code(text, offset, syntax)
+    if last is None or text[last] != opener:
+        return None
+    on_header_line = bool(before.strip())
+    if on_header_line and text[last + 1 : offset].strip():
+        return None  # the cursor is behind a comment or docstring, not behind the opener
+    leaf = syntax.leaf_at(last)
+    if leaf is None or leaf.type != opener or leaf.parent is None:
+        return None
+    start = line_start(text, last)
+    if opener == ":":
+        if leaf.parent.type in _PYTHON_HEADERS:
+            start = line_start(text, syntax.start_of(leaf.parent))
+        elif not _PYTHON_KEYWORD.fullmatch(text[start : last + 1]):
+            return None
+    elif leaf.parent.type in _NOT_BLOCKS or not _CLOSED_BLOCK.fullmatch(after):
+        return None
+    indentation = leading_space(text[start:last])
+    if not on_header_line and (after.strip() or width(before) <= width(indentation)):
+        return None
+    if on_header_line and after.strip().startswith("}"):
+        return leaf.parent, indentation
+    following = next_line(text[offset:])
+    if following is not None and width(leading_space(following)) > width(indentation):
+        return None
+    return leaf.parent, indentation
+
+
+def next_line(suffix: str) -> str | None:
+    """The first line after the cursor's own that is not blank."""
+    position = line_end(suffix, 0)
+    while position < len(suffix):
+        start = position + 1
+        position = line_end(suffix, start)
+        if suffix[start:position].strip():
+            return suffix[start:position]
+    return None
+
+
+def _last_code(text: str, offset: int, syntax: Syntax) -> int | None:
+    """The offset of the last character before the cursor that is neither space nor comment nor a leading docstring."""
+    end = offset
+    docstring_seen = False
+    while stripped := len(text[:end].rstrip()):
+        leaf = syntax.leaf_at(stripped - 1)
+        if leaf is None:
+            return None
+        if leaf.type == "comment":
+            end = syntax.start_of(leaf)
+        elif not docstring_seen and (docstring := _docstring(leaf)) is not None:
+            docstring_seen = True
+            end = syntax.start_of(docstring)
+        else:
+            return stripped - 1
+    return None
+
+
+def _docstring(leaf: Node) -> Node | None:
+    """The string node of a Python body's first statement, when `leaf` is part of one."""
+    string = leaf if leaf.type == "string" else leaf.parent
+    if string is None or string.type != "string" or string.parent is None:
+        return None
+    statement = string.parent
+    block = statement.parent
+    if statement.type != "expression_statement" or block is None or block.type != "block":
+        return None
+    first = next((child for child in block.named_children if child.type != "comment"), None)
+    return string if first == statement else None
