@@ -1,0 +1,1 @@
+"""Quality of a checkpoint: cases in, rates with intervals out."""

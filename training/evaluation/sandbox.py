@@ -1,0 +1,151 @@
+"""Generated Python, run apart: a fresh interpreter with hard limits, an empty directory, no network and a timeout.
+
+Covered: wall-clock and CPU time, memory, size of written files, new processes and threads, the network (its own
+namespace where the system allows one, refused by an audit hook everywhere), writing and deleting outside the empty
+directory, the environment, the caller's files on stdin/stdout/stderr, and programs that exit early to look successful.
+
+Not covered: reading files that the user can read, and a program written to break out. The audit hook lives in the
+interpreter it guards and native code can walk around it; this stops a model's accidents, not an attacker. Systems
+other than Linux have no namespaces, and macOS does not enforce the memory limit. There is no support for Windows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Outcome = Literal["passed", "failed", "timeout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one program may use."""
+
+    wall_seconds: float = 5.0
+    cpu_seconds: int = 5
+    address_space_bytes: int = 1 << 30
+    file_bytes: int = 1 << 20
+    processes: int = 0
+    """New processes and threads. Not enforced by the kernel for root; the audit hook refuses both all the same."""
+
+
+# Runs inside the sandbox. It prints the word it was given only after the whole program has run to its end, so that
+# an early `sys.exit(0)` does not count as success.
+_LAUNCHER = """
+import json, os, resource, sys, types
+
+def launch():
+    limits, word = json.loads(sys.argv[1]), sys.argv[2]
+    for name, value in (
+        ("RLIMIT_CPU", limits["cpu_seconds"]),
+        ("RLIMIT_AS", limits["address_space_bytes"]),
+        ("RLIMIT_FSIZE", limits["file_bytes"]),
+        ("RLIMIT_NPROC", limits["processes"]),
+        ("RLIMIT_CORE", 0),
+    ):
+        try:
+            resource.setrlimit(getattr(resource, name), (value, value))
+        except (AttributeError, OSError, ValueError):
+            pass  # not every system has, or accepts, every limit
+    del sys.argv[1:]
+    verdict = os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    program = sys.stdin.buffer.read()
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    home = os.path.realpath(os.getcwd()) + os.sep
+    refused = (
+        "socket.", "subprocess.", "ctypes.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn",
+        "os.startfile", "os.kill", "pty.", "_thread.start_new_thread", "_thread.start_joinable_thread",
+    )
+    changes = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+               "os.chown", "os.utime", "shutil.rmtree", "shutil.move")
+    write_flags = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+    def outside(path):
+        if isinstance(path, int):
+            return False
+        return not (os.path.realpath(os.fsdecode(path)) + os.sep).startswith(home)
+
+    def guard(event, arguments):
+        if event.startswith(refused):
+            raise PermissionError(event)
+        if event in changes and any(outside(a) for a in arguments if isinstance(a, (str, bytes))):
+            raise PermissionError(event)
+        if event == "open" and arguments[2] & write_flags and outside(arguments[0]):
+            raise PermissionError(event)
+
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    code = compile(program, "<program>", "exec", dont_inherit=True)
+    sys.addaudithook(guard)
+    exec(code, module.__dict__)
+    os.write(verdict, word.encode())
+
+launch()
+"""
+
+
+@functools.cache
+def _namespace_command() -> tuple[str, ...]:
+    """The command that enters a network and process namespace of its own, or nothing where the system has none."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return ()
+    command = (unshare, "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--")
+    probe = subprocess.run([*command, sys.executable, "-I", "-S", "-c", ""], capture_output=True, check=False)
+    return command if probe.returncode == 0 else ()
+
+
+def run_program(program: str, *, limits: Limits | None = None) -> Outcome:
+    """Run a Python program to its end; only the standard library is importable. It passes when it raises nothing.
+
+    Raises:
+        ValueError: this system cannot limit a process (Windows).
+    """
+    if os.name != "posix":
+        raise ValueError("eval: running generated code needs a POSIX system (resource limits)")
+    limits = limits or Limits()
+    word = secrets.token_hex(16)
+    command = [*_namespace_command(), sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c", _LAUNCHER]
+    with (
+        tempfile.TemporaryDirectory(prefix="diffill-sandbox-", ignore_cleanup_errors=True) as directory,
+        tempfile.TemporaryFile() as source,
+        tempfile.TemporaryFile() as verdict,
+    ):
+        source.write(program.encode("utf-8", errors="surrogatepass"))
+        source.seek(0)
+        # Files rather than pipes: a stray descendant that holds a pipe open would keep the reader waiting.
+        process = subprocess.Popen(
+            [*command, json.dumps(asdict(limits)), word],
+            stdin=source,
+            stdout=verdict,
+            stderr=subprocess.DEVNULL,
+            cwd=directory,
+            env={"LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+        )
+        timed_out = False
+        try:
+            process.wait(limits.wall_seconds)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        verdict.seek(0)
+        said = verdict.read(len(word) + 1).decode("ascii", errors="replace")
+    if timed_out:
+        return "timeout"
+    return "passed" if said == word and process.returncode == 0 else "failed"
