@@ -1,0 +1,135 @@
+"""`diffill engine start|stop|status`: the warm engine from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from diffill.model.client import EngineClient, EngineError, EngineSettings, EngineStatus
+
+_Answer = TypeVar("_Answer")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def engine_options(command: _Command) -> _Command:
+    """The options that say which engine is meant; each pair of checkpoint and device has its own process."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
+        click.option("--device", help="auto, cpu, cuda or cuda:N [default: auto]."),
+        click.option(
+            "--checkpoint",
+            type=click.Path(path_type=Path, file_okay=False, exists=True),
+            help="Directory of the checkpoint [default: the shipped one].",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def engine() -> None:
+    """Start, stop or look at the warm engine."""
+
+
+@engine.command()
+@engine_options
+def start(checkpoint: Path | None, device: str | None, as_json: bool) -> None:
+    """Start the engine if none runs, and wait until it is ready."""
+    settings = _settings(checkpoint, device)
+
+    async def wait(client: EngineClient) -> EngineStatus:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = (TextColumn("engine: {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("starting", total=1.0)
+            return await client.wait_ready(
+                lambda status: progress.update(bar, completed=status.progress, description=status.detail or "ready")
+            )
+
+    try:
+        status = _ask(settings, wait)
+    except click.ClickException as problem:
+        if as_json:
+            click.echo(json.dumps({"state": "failed", "detail": problem.message, "directory": _directory(settings)}))
+        raise
+    _report(settings, status, as_json)
+
+
+@engine.command()
+@engine_options
+@click.pass_context
+def stop(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
+    """Stop the engine; what it is decoding is cancelled."""
+    settings = _settings(checkpoint, device)
+    stopped = _ask(settings, EngineClient.stop)
+    _report(settings, None, as_json, "stopped" if stopped else "none was running")
+    ctx.exit(0 if stopped else 1)
+
+
+@engine.command()
+@engine_options
+@click.pass_context
+def status(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
+    """Show what the engine is doing."""
+    settings = _settings(checkpoint, device)
+    current = _ask(settings, EngineClient.status)
+    _report(settings, current, as_json, "none is running")
+    ctx.exit(0 if current else 1)
+
+
+def _settings(checkpoint: Path | None, device: str | None) -> EngineSettings:
+    try:
+        return EngineSettings.from_environment(checkpoint=checkpoint, device=device)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _ask(settings: EngineSettings, work: Callable[[EngineClient], Coroutine[Any, Any, _Answer]]) -> _Answer:
+    async def run() -> _Answer:
+        client = EngineClient(settings)
+        try:
+            return await work(client)
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(run())
+    except EngineError as error:
+        at_fault = click.UsageError if error.code in ("bad_request", "unavailable") else click.ClickException
+        raise at_fault(f"engine: {error.message}") from None
+
+
+def _directory(settings: EngineSettings) -> str:
+    return str(settings.runtime_directory().path)
+
+
+def _report(settings: EngineSettings, status: EngineStatus | None, as_json: bool, otherwise: str = "") -> None:
+    directory = _directory(settings)
+    if status is None:
+        click.echo(json.dumps({"state": "stopped", "directory": directory}) if as_json else f"engine: {otherwise}")
+        return
+    model = status.model
+    if as_json:
+        document = {
+            "state": status.state,
+            "progress": status.progress,
+            "detail": status.detail,
+            "pid": status.pid,
+            "device": model.device if model else settings.device,
+            "model": {"name": model.name, "hash": model.hash, "adapter": model.adapter} if model else None,
+            "uptime_s": status.uptime_s,
+            "requests": status.requests,
+            "directory": directory,
+        }
+        click.echo(json.dumps(document))
+        return
+    what = f"{model.name} {model.hash} on {model.device}" if model else f"{status.detail} ({status.progress:.0%})"
+    click.echo(f"engine: {status.state}: {what}")
+    click.echo(f"process {status.pid}, up {status.uptime_s:.0f} s, {status.requests} requests, in {directory}")
