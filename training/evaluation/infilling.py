@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
-
 from diffill.model.fim import fim_prompt
 from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
@@ -157,9 +156,7 @@ def evaluate_infilling(
         result = CaseResult(task_id=case.task_id, passed=_passes(case, text, limits), text=text)
         results.append(result)
         exact.append(text.rstrip() == case.canonical_solution.rstrip())
-        floor.append(
-            any(_parses(case, middle) and _passes(case, middle, limits) for middle in case.trivial_middles())
-        )
+        floor.append(any(_parses(case, middle) and _passes(case, middle, limits) for middle in case.trivial_middles()))
         on_case(result)
     passed = [result.passed for result in results]
     return InfillingReport(

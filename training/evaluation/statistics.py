@@ -10,7 +10,7 @@ RESAMPLES = 10_000
 
 
 def bootstrap_interval(outcomes: Sequence[float], *, seed: int, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `outcomes` (booleans count as 0 and 1); the same seed, the same answer.
+    """Percentile bootstrap interval of the mean of `outcomes`, where booleans count as 0 and 1. Same seed, same answer.
 
     Raises:
         ValueError: `outcomes` is empty, or `level` is not strictly between 0 and 1.

@@ -1,0 +1,182 @@
+"""`diffill complete`: one completion, through the same use case as the language server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .location import Location, LocationType
+from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
+
+if TYPE_CHECKING:
+    from diffill.lsp_server.completion import Completion
+    from diffill.lsp_server.documents import Document
+    from diffill.model.client import EngineClient, EngineSettings
+    from diffill.model.request import DecodeRequest, DecodeResult, Mode, ModelInfo, Step
+    from diffill.model.tokenizer import Tokenizer
+
+
+class RecordingEngine:
+    """The engine, remembering what it answered: the use case keeps no result that came to nothing."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+        self.result: DecodeResult | None = None
+
+    async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
+        self.result = await self._client.decode(request, on_step=on_step)
+        return self.result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one call reports."""
+
+    completions: list[Completion]
+    result: DecodeResult | None
+    """None where the position asks for nothing, so that the engine was not called."""
+    model: ModelInfo
+    mode: Mode
+    total_ms: float
+
+    def to_json(self, document: Document) -> dict[str, object]:
+        result = self.result
+        return {
+            "items": [
+                {
+                    "text": completion.text,
+                    "range": {
+                        "start": _position(document, completion.start),
+                        "end": _position(document, completion.end),
+                    },
+                    "score": completion.score,
+                }
+                for completion in self.completions
+            ],
+            "mode": self.mode,
+            "device": self.model.device,
+            "tokens": len(result.tokens) // 4 if result else 0,
+            "steps": result.steps if result else 0,
+            "forward_passes": result.forward_passes if result else 0,
+            "cached_tokens": result.cached_tokens if result else 0,
+            "ms": {
+                "prefill": result.prefill_ms if result else 0.0,
+                "denoise": result.denoise_ms if result else 0.0,
+                "total": self.total_ms,
+            },
+            "model": {"name": self.model.name, "hash": self.model.hash, "adapter": self.model.adapter},
+        }
+
+
+def _position(document: Document, offset: int) -> dict[str, int]:
+    line, column = document.column_at_offset(offset)
+    return {"line": line, "column": column}
+
+
+@click.command()
+@click.argument("location", metavar="FILE:LINE:COL", type=LocationType())
+@mode_option
+@device_option
+@click.option("--max-tokens", type=click.IntRange(1, 1024), metavar="N", help="At most this many new tokens.")
+@click.option("--trace", is_flag=True, help="Print every denoising step on standard error.")
+@checkpoint_option
+@json_option
+def complete(
+    location: Location,
+    mode: Mode,
+    device: str | None,
+    max_tokens: int | None,
+    trace: bool,
+    checkpoint: Path | None,
+    as_json: bool,
+) -> None:
+    """Complete the code at one position of a file.
+
+    Lines and columns count from 1, columns in characters. The engine is started when none is running and stays warm.
+    """
+    try:
+        document, offset = location.open()
+    except ValueError as error:
+        raise click.UsageError(f"FILE:LINE:COL: {error}") from None
+    settings = engine_settings(checkpoint=checkpoint, device=device)
+    answer = asyncio.run(_ask(document, offset, settings=settings, mode=mode, max_tokens=max_tokens, trace=trace))
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(answer.to_json(document)))
+    elif answer.completions:
+        text = answer.completions[0].text
+        if sys.stdout.isatty():
+            from .block_view import printable
+
+            text = printable(text, keep="\n\t")  # what a model writes must not drive the terminal
+        click.echo(text)
+    else:
+        click.echo("nothing to complete here", err=True)
+
+
+async def _ask(
+    document: Document,
+    offset: int,
+    *,
+    settings: EngineSettings,
+    mode: Mode,
+    max_tokens: int | None,
+    trace: bool,
+) -> Answer:
+    from diffill.lsp_server.completion import complete as complete_document
+    from diffill.model.client import EngineClient, EngineError
+
+    from .loading import LoadingBar
+
+    client = EngineClient(settings)
+    # The tokenizer takes as long to load as the connection, and waits for nothing.
+    loading_tokenizer = asyncio.create_task(asyncio.to_thread(_load_tokenizer, settings.checkpoint))
+    try:
+        with LoadingBar() as bar:
+            status = await client.wait_ready(bar.update)
+        tokenizer = await loading_tokenizer
+        engine = RecordingEngine(client)
+        started = time.perf_counter()
+        completions = await complete_document(
+            document,
+            offset,
+            engine=engine,
+            tokenizer=tokenizer,
+            mode=mode,
+            invoked=True,
+            max_tokens=max_tokens,
+            trace=trace,
+            on_step=_tracer(tokenizer) if trace else None,
+        )
+        total_ms = (time.perf_counter() - started) * 1000
+    except EngineError as error:
+        raise click.ClickException(f"engine: {error.message}") from None
+    finally:
+        loading_tokenizer.cancel()
+        await client.close()
+    if status.model is None:
+        raise click.ClickException("engine: it is ready but names no model")
+    return Answer(completions=completions, result=engine.result, model=status.model, mode=mode, total_ms=total_ms)
+
+
+def _load_tokenizer(checkpoint: Path) -> Tokenizer:
+    from diffill.model.tokenizer import Tokenizer
+
+    try:
+        return Tokenizer.load(checkpoint)
+    except ValueError as error:
+        raise click.UsageError(f"--checkpoint: {error}") from None
+
+
+def _tracer(tokenizer: Tokenizer) -> Callable[[Step], None]:
+    from .block_view import trace_line
+
+    return lambda step: click.echo(trace_line(step, tokenizer), err=True)
