@@ -79,7 +79,8 @@ class Syntax:
 
 
 def _point(source: bytes, offset: int) -> Point:
-    return Point(row=source.count(b"\n", 0, offset), column=offset - source.rfind(b"\n", 0, offset) - 1)
+    point: Point = Point(row=source.count(b"\n", 0, offset), column=offset - source.rfind(b"\n", 0, offset) - 1)
+    return point
 
 
 def _problems(node: Node) -> int:

@@ -1,0 +1,37 @@
+"""The server's log as `window/logMessage`, besides standard error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from lsprotocol import types
+
+_TYPES = {
+    logging.ERROR: types.MessageType.Error,
+    logging.WARNING: types.MessageType.Warning,
+    logging.INFO: types.MessageType.Info,
+}
+
+
+class ClientLogHandler(logging.Handler):
+    """Sends each record as one line, without traceback: a traceback may quote the user's code."""
+
+    def __init__(self, send: Callable[[types.LogMessageParams], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = " ".join(record.getMessage().split())
+            self._send(types.LogMessageParams(type=_TYPES.get(record.levelno, types.MessageType.Log), message=line))
+        except Exception:
+            self.handleError(record)
+
+
+def silence_pygls() -> None:
+    """pygls logs every message it sends and every one it cannot read, which is the user's code."""
+    logger = logging.getLogger("pygls")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    logger.setLevel(logging.CRITICAL + 1)

@@ -1,0 +1,82 @@
+"""What a user can set: `initializationOptions`, and section `diffill` of the editor's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from diffill.model.request import MAX_NEW_TOKENS, Mode
+
+LogLevel = Literal["error", "warning", "info", "debug"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of the server, with its default."""
+
+    mode: Mode = "verify"
+    """How the model decodes."""
+    device: str = ""
+    """Where the engine runs (`cpu`, `cuda`, `mps`); empty leaves it to the environment, then to the machine."""
+    enable: Mapping[str, bool] = field(default_factory=lambda: {"*": True})
+    """By language id; `*` stands for every language not named."""
+    max_tokens: int | None = None
+    """Limit of one completion; None leaves it to the kind of span."""
+    log_level: LogLevel = "info"
+    """What is sent to the editor's log."""
+
+    def is_enabled(self, language: str) -> bool:
+        return self.enable.get(language, self.enable.get("*", True))
+
+
+# Keys of the same section that the editor extensions keep for themselves.
+_EXTENSION_KEYS = {"trace", "interpreter", "path", "args", "command", "showNotifications"}
+
+
+def read_settings(values: object) -> tuple[Settings, list[str]]:
+    """Settings from what an editor sent, and one line for each value that is wrong or unknown and therefore ignored."""
+    if values is None:
+        return Settings(), []
+    if not isinstance(values, dict):
+        return Settings(), ["diffill: the settings are not an object"]
+    problems = []
+    accepted: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in _EXTENSION_KEYS or value is None:
+            continue
+        setting = _SETTINGS.get(name)
+        if setting is None:
+            problems.append(f"diffill.{name}: there is no such setting")
+            continue
+        key, is_valid, expected = setting
+        if is_valid(value):
+            accepted[key] = value
+        else:
+            problems.append(f"diffill.{name}: {expected} is expected; the default is used")
+    if accepted.get("device") == "auto":
+        del accepted["device"]
+    return Settings(**accepted), problems
+
+
+def _is_language_map(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(enabled, bool) for enabled in value.values())
+
+
+def _is_token_limit(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_NEW_TOKENS
+
+
+def _one_of(literal: object) -> tuple[Callable[[object], bool], str]:
+    names: tuple[str, ...] = get_args(literal)
+    return (lambda value: isinstance(value, str) and value in names), "one of " + ", ".join(names)
+
+
+# Name in the editor: field, check, what is expected.
+_SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
+    "mode": ("mode", *_one_of(Mode)),
+    "device": ("device", lambda value: isinstance(value, str) and value != "", "the name of a device"),
+    "enable": ("enable", _is_language_map, "an object of language ids and true or false"),
+    "maxTokens": ("max_tokens", _is_token_limit, f"a whole number from 1 to {MAX_NEW_TOKENS}"),
+    "logLevel": ("log_level", *_one_of(LogLevel)),
+}
