@@ -1,6 +1,5 @@
 """`python -m diffill.lsp_server`: the language server on standard input and output."""
 
-# ruff: noqa: E402
 from __future__ import annotations
 
 import sys

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tree_sitter import Node, Parser, Point
 
-from .brackets import Brackets
+from .brackets import CLOSERS, Brackets
 from .languages import LANGUAGES, Language, parser_for
 
 MAX_LINES = 8_000
@@ -55,12 +55,13 @@ class Syntax:
         return _problems(self._tree.root_node)
 
     def problems_with(self, offset: int, insertion: str) -> int:
-        """As `problems`, with `insertion` at `offset` and the brackets that it leaves open closed behind it.
+        """As `problems`, with `insertion` at `offset`.
 
-        The brackets are closed because a good line may end in `{` or `(`, which is not a fault of its own.
+        A good line may end in `{`, `(` or a comma, to go on below: then what it leaves open is closed behind it.
         """
         start = self._byte(offset)
-        inserted = _source(insertion + Brackets(insertion).closing)
+        goes_on = insertion.endswith((*CLOSERS, ","))
+        inserted = _source(insertion + (Brackets(insertion).closing if goes_on else ""))
         tree = self._tree.copy()
         tree.edit(
             start_byte=start,
