@@ -18,21 +18,9 @@ from .options import checkpoint_option, device_option, engine_settings, json_opt
 if TYPE_CHECKING:
     from diffill.lsp_server.completion import Completion
     from diffill.lsp_server.documents import Document
-    from diffill.model.client import EngineClient, EngineSettings
-    from diffill.model.request import DecodeRequest, DecodeResult, Mode, ModelInfo, Step
+    from diffill.model.client import EngineSettings
+    from diffill.model.request import DecodeResult, Mode, ModelInfo, Step
     from diffill.model.tokenizer import Tokenizer
-
-
-class RecordingEngine:
-    """The engine, remembering what it answered: the use case keeps no result that came to nothing."""
-
-    def __init__(self, client: EngineClient) -> None:
-        self._client = client
-        self.result: DecodeResult | None = None
-
-    async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
-        self.result = await self._client.decode(request, on_step=on_step)
-        return self.result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +123,11 @@ async def _ask(
     from diffill.model.client import EngineClient, EngineError
 
     from .loading import LoadingBar
+    from .recording_engine import RecordingEngine
 
     client = EngineClient(settings)
     # The tokenizer takes as long to load as the connection, and waits for nothing.
-    loading_tokenizer = asyncio.create_task(asyncio.to_thread(_load_tokenizer, settings.checkpoint))
+    loading_tokenizer = asyncio.create_task(asyncio.to_thread(load_tokenizer, settings.checkpoint))
     try:
         with LoadingBar() as bar:
             status = await client.wait_ready(bar.update)
@@ -167,7 +156,8 @@ async def _ask(
     return Answer(completions=completions, result=engine.result, model=status.model, mode=mode, total_ms=total_ms)
 
 
-def _load_tokenizer(checkpoint: Path) -> Tokenizer:
+def load_tokenizer(checkpoint: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint; a missing or broken one is the user's error."""
     from diffill.model.tokenizer import Tokenizer
 
     try:

@@ -1,0 +1,209 @@
+"""`diffill doctor`: what is found here, what is chosen, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+import msgspec
+
+from .options import checkpoint_option, device_option, engine_settings, json_option
+
+if TYPE_CHECKING:
+    from diffill.model.client import EngineSettings
+
+    from .torch_probe import TorchReport
+
+State = Literal["ok", "warn", "fail"]
+COLOURS: dict[State, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
+# Instructions that multiply 8-bit numbers; without one of them int8 weights save memory but no time.
+INT8_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+RUNTIME_BYTES = 600_000_000
+"""Resident memory of the engine process before it holds a weight."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    state: State
+    detail: str
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON form of `doctor`."""
+
+    usable: bool
+    device: str | None
+    reason: str
+    checks: list[Check]
+
+
+@click.command()
+@device_option
+@checkpoint_option
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, device: str | None, checkpoint: Path | None, as_json: bool) -> None:
+    """Report what is found and chosen here, and why.
+
+    Exit status 0 when completions can be served, 1 when something is broken.
+    """
+    diagnosis = diagnose(engine_settings(checkpoint=checkpoint, device=device))
+    if as_json:
+        click.echo(msgspec.json.encode(diagnosis))
+    else:
+        for check in diagnosis.checks:
+            click.echo(f"{click.style(f'{check.state:<4}', fg=COLOURS[check.state])}  {check.name}: {check.detail}")
+    ctx.exit(0 if diagnosis.usable else 1)
+
+
+def diagnose(settings: EngineSettings) -> Diagnosis:
+    """Look at everything; nothing is started and nothing but the runtime directory is created."""
+    from .torch_probe import probe
+
+    torch: TorchReport | None = None
+    try:
+        torch = probe(settings.checkpoint)
+        torch_check = Check(
+            name="torch",
+            state="ok",
+            detail=f"{torch.version}, {torch.threads} threads, vector instructions {torch.cpu_capability}",
+        )
+    except ValueError as error:
+        torch_check = Check(name="torch", state="fail", detail=str(error))
+    device, reason = choose_device(settings.device, torch) if torch else (None, "torch cannot be used")
+    checks = [
+        _python(),
+        torch_check,
+        _processor(),
+        _memory(settings.checkpoint),
+        Check(name="accelerators", state="ok", detail=_accelerators(torch)),
+        Check(name="device", state="ok" if device else "fail", detail=f"{device or settings.device}: {reason}"),
+        _checkpoint(settings.checkpoint, torch),
+        _runtime_directory(settings),
+        _engine(settings),
+        _grammars(),
+    ]
+    return Diagnosis(usable=all(check.state != "fail" for check in checks), device=device, reason=reason, checks=checks)
+
+
+def choose_device(wanted: str, torch: TorchReport) -> tuple[str | None, str]:
+    """The device that the engine will use and the reason; None when the wanted one is not there."""
+    if wanted == "auto":
+        if torch.cuda:
+            return "cuda", f"torch finds {torch.cuda[0]}"
+        if torch.mps:
+            return "mps", "torch finds Apple's Metal"
+        return "cpu", "torch finds no CUDA device and no Metal"
+    kind, _, index = wanted.partition(":")
+    if kind == "cuda" and int(index or 0) >= len(torch.cuda):
+        return None, f"it is asked for, but torch finds {len(torch.cuda)} CUDA devices"
+    if kind == "mps" and not torch.mps:
+        return None, "it is asked for, but torch finds no Metal"
+    return wanted, "it is asked for"
+
+
+def _python() -> Check:
+    return Check(name="python", state="ok", detail=f"{platform.python_version()} at {sys.executable}")
+
+
+def _processor() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return Check(name="processor", state="ok", detail=f"{cores} cores, {platform.machine()}")
+    words = set(cpuinfo.read_text("utf-8", "replace").split())
+    found = [flag for flag in INT8_FLAGS if flag in words]
+    if not found:
+        return Check(
+            name="processor", state="warn", detail=f"{cores} cores; no int8 instructions, so int8 is not faster"
+        )
+    state: State = "warn" if cores < 2 else "ok"
+    return Check(name="processor", state=state, detail=f"{cores} cores; int8 instructions: {', '.join(found)}")
+
+
+def _memory(checkpoint: Path) -> Check:
+    import psutil
+
+    available = psutil.virtual_memory().available
+    # Counted with four bytes a weight, which is the most that a device may want.
+    weights = 4 * sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
+    needed = RUNTIME_BYTES + weights
+    state: State = "ok" if available >= needed else "warn"
+    return Check(
+        name="memory", state=state, detail=f"{available / 1e9:.1f} GB free, at most {needed / 1e9:.1f} GB needed"
+    )
+
+
+def _accelerators(torch: TorchReport | None) -> str:
+    if torch is None:
+        return "not known without torch"
+    cuda = f"CUDA: {', '.join(torch.cuda)}" if torch.cuda else "no CUDA"
+    return f"{cuda}; {'Metal' if torch.mps else 'no Metal'}"
+
+
+def _checkpoint(checkpoint: Path, torch: TorchReport | None) -> Check:
+    from diffill.model.config import ModelConfig
+
+    try:
+        config = ModelConfig.load(checkpoint)
+    except ValueError as error:
+        return Check(name="checkpoint", state="fail", detail=str(error).removeprefix("checkpoint: "))
+    if torch is None:
+        return Check(name="checkpoint", state="warn", detail=f"{config.name} in {checkpoint}, not checked")
+    if torch.checkpoint_problem:
+        return Check(name="checkpoint", state="fail", detail=torch.checkpoint_problem.removeprefix("checkpoint: "))
+    detail = f"{config.name} {torch.checkpoint_hash} in {checkpoint}, every shard as listed"
+    return Check(name="checkpoint", state="ok", detail=detail)
+
+
+def _runtime_directory(settings: EngineSettings) -> Check:
+    directory = settings.runtime_directory()
+    try:
+        directory.prepare()
+    except ValueError as error:
+        return Check(name="runtime directory", state="fail", detail=str(error).removeprefix("directory: "))
+    if not os.access(directory.path, os.W_OK | os.X_OK):
+        return Check(name="runtime directory", state="fail", detail=f"{directory.path} is not writable")
+    return Check(name="runtime directory", state="ok", detail=f"{directory.path}, private and writable")
+
+
+def _engine(settings: EngineSettings) -> Check:
+    from diffill.model.client import EngineClient, EngineError, EngineStatus
+
+    async def ask() -> EngineStatus | None:
+        client = EngineClient(settings)
+        try:
+            return await client.status()
+        finally:
+            await client.close()
+
+    try:
+        status = asyncio.run(ask())
+    except EngineError as error:
+        return Check(name="engine", state="fail", detail=error.message)
+    if status is None:
+        return Check(name="engine", state="ok", detail="none is running; the first request starts one")
+    if status.state == "failed":
+        return Check(name="engine", state="fail", detail=status.detail)
+    model = f"{status.model.name} {status.model.hash} on {status.model.device}" if status.model else status.detail
+    return Check(name="engine", state="ok", detail=f"{status.state}: {model}, process {status.pid}")
+
+
+def _grammars() -> Check:
+    from diffill.lsp_server.languages import LANGUAGES, parser_for
+
+    missing = []
+    for language in LANGUAGES:
+        try:
+            parser_for(language)
+        except (ImportError, AttributeError, ValueError):
+            missing.append(language)
+    found = ", ".join(language for language in LANGUAGES if language not in missing)
+    if missing:
+        return Check(name="grammars", state="warn", detail=f"{found or 'none'}; not found: {', '.join(missing)}")
+    return Check(name="grammars", state="ok", detail=found)
