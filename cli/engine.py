@@ -103,7 +103,7 @@ def _ask(settings: EngineSettings, work: Callable[[EngineClient], Coroutine[Any,
         return asyncio.run(run())
     except EngineError as error:
         at_fault = click.UsageError if error.code in ("bad_request", "unavailable") else click.ClickException
-        raise at_fault(f"engine: {error.message}") from None
+        raise at_fault(error.message) from None
 
 
 def _directory(settings: EngineSettings) -> str:

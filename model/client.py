@@ -155,7 +155,11 @@ class EngineClient:
             except EngineError as error:
                 if channel is not None and error.code in ("engine_dead", "unavailable"):
                     self._delay.failed(channel)
-                if error.code != "engine_dead" or not retry:
+                if error.code != "engine_dead":
+                    raise
+                if channel is not None:
+                    await channel.close()  # an engine that says it is dying may take a moment to end
+                if not retry:
                     raise
                 retry = False
 

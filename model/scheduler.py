@@ -86,8 +86,10 @@ class Scheduler:
         vocabulary_size = self.model.vocabulary_size if self.model else _ANY_VOCABULARY
         if problem := job.request.problem(vocabulary_size):
             self._end(job, Failure(code="bad_request", message=problem))
-        elif self.state in ("failed", "crashed"):
+        elif self.state == "failed":
             self._end(job, Failure(code="unavailable", message=self.detail))
+        elif self.state == "crashed":
+            self._end(job, Failure(code="engine_dead", message=self.detail))
         elif len(self._queue) >= self._capacity:
             self._end(job, Failure(code="busy", message=f"the engine has {self._capacity} requests waiting"))
         else:

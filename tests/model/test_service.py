@@ -1,0 +1,441 @@
+"""The real engine process, spoken to in plain MessagePack; only the model behind it is a fake."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from diffill.model.request import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS, unpack_ids
+from diffill.model.wire import MAX_FRAME_BYTES, PROTOCOL, build
+
+from tests.engine_process import (
+    LONG_ANSWER,
+    PlainClient,
+    ends,
+    listens,
+    place,
+    private_directory,
+    running,
+    spawn,
+    until,
+)
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with private_directory() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[Path]:
+    """The directory of an engine that takes long for every answer, to be cancelled."""
+    with private_directory() as path, running(path, answer=LONG_ANSWER, delay="0.05"):
+        with PlainClient(path) as client:
+            client.wait_ready()
+        yield path
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Path]:
+    with private_directory() as path, running(path, answer="return a + b"):
+        with PlainClient(path) as client:
+            client.wait_ready()
+        yield path
+
+
+def test_one_request_is_answered_with_its_steps(quick: Path) -> None:
+    with PlainClient(quick) as client:
+        client.decode(5, "def add(a, b):\n    ", trace=True)
+        steps = []
+        while (message := client.receive())["type"] == "stepped":
+            steps.append(message)
+        assert message["type"] == "decoded" and message["id"] == 5
+        placed = [token for step in steps for token in unpack_ids(step["step"]["tokens"])]
+        answer = unpack_ids(message["result"]["tokens"])
+        assert answer and placed[: len(answer)] == answer
+        assert [step["step"]["forward_pass"] for step in steps] == list(range(1, len(steps) + 1))
+
+
+def test_the_directory_and_everything_in_it_is_private(quick: Path) -> None:
+    assert stat.S_IMODE(quick.stat().st_mode) == 0o700
+    files = list(quick.iterdir())
+    assert place(quick).socket in files and place(quick).lock in files and place(quick).log in files
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_ISSOCK(place(quick).socket.stat().st_mode)
+
+
+@pytest.mark.parametrize("protocol, version", [(PROTOCOL + 1, build()), (PROTOCOL, "0.0.0"), (2**63, "x" * 1000)])
+def test_another_version_is_refused_with_both_named(quick: Path, protocol: int, version: str) -> None:
+    with PlainClient(quick, greet=False) as client:
+        client.send(type="hello", protocol=protocol, build=version, later_field=1)
+        answer = client.receive()
+        assert answer["type"] == "failed" and answer["id"] == 0
+        for part in (str(PROTOCOL), build(), str(protocol), version[:40]):
+            assert part in answer["message"]
+        assert client.closed()
+
+
+@pytest.mark.parametrize("first", ["status", "stop", "decode"])
+def test_nothing_is_done_before_the_handshake(quick: Path, first: str) -> None:
+    with PlainClient(quick, greet=False) as client:
+        if first == "decode":
+            client.decode(1, "x")
+        else:
+            client.send(type=first, id=1)
+        assert client.receive()["code"] == "bad_request"
+        assert client.closed()
+    with PlainClient(quick) as client:
+        assert client.status()["state"] == "ready"
+
+
+def garbage(seed: int) -> bytes:
+    """Broken frames of several kinds; the seed is in the name of a test that fails."""
+    source = random.Random(seed)
+    hello = msgspec.msgpack.encode({"type": "hello", "protocol": PROTOCOL, "build": build()})
+    greeting = struct.pack("<I", len(hello)) + hello
+    payload = source.choice(
+        [
+            source.randbytes(source.randrange(1, 2000)),
+            b"\x91" * source.randrange(1, MAX_FRAME_BYTES),
+            b"\x82\xa4type\xa5hello\xa1x" + b"\x91" * source.randrange(1, 600_000),
+            b"\xdd\xff\xff\xff\xff",
+            msgspec.msgpack.encode({"type": "reboot", "id": 1}),
+            msgspec.msgpack.encode({"type": "cancel", "id": -1}),
+            msgspec.msgpack.encode({"type": "decode", "id": 1, "request": {"prompt": "text"}}),
+            hello,
+        ]
+    )
+    length = source.choice([len(payload), len(payload), 0, MAX_FRAME_BYTES + 1, 2**32 - 1])
+    frame = struct.pack("<I", length) + payload
+    return source.choice([greeting, greeting, b""]) + frame[: source.choice([len(frame), len(frame) // 2, 3])]
+
+
+def test_broken_clients_lose_their_own_connection_and_nobody_elses(slow: Path) -> None:
+    with PlainClient(slow) as healthy:
+        healthy.decode(1, "x", trace=True)
+        healthy.wait_for_step(1)
+        pid = healthy.status()["pid"]
+        for seed in range(60):
+            with PlainClient(slow, greet=False) as broken:
+                try:
+                    broken.socket.sendall(garbage(seed))
+                    broken.socket.shutdown(socket.SHUT_WR)
+                except ConnectionError:
+                    pass  # refused before all of it was sent
+                assert broken.closed(), seed
+        healthy.wait_for_step(1)
+        assert healthy.status()["pid"] == pid
+
+
+def test_a_frame_of_one_byte_per_packet_is_understood(quick: Path) -> None:
+    with PlainClient(quick) as client:
+        payload = msgspec.msgpack.encode({"type": "status", "id": 3})
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        for byte in struct.pack("<I", len(payload)) + payload:
+            client.socket.sendall(bytes([byte]))
+        assert client.receive()["id"] == 3
+
+
+@pytest.mark.parametrize(
+    "fields, name",
+    [
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": MAX_NEW_TOKENS + 1}, "max_tokens"),
+        ({"max_tokens": 2**62}, "max_tokens"),
+        ({"prompt": b""}, "prompt"),
+        ({"prompt": b"123"}, "prompt"),
+        ({"prompt": b"\xff\xff\xff\xff"}, "prompt"),
+        ({"prompt": bytes(4 * (MAX_PROMPT_TOKENS + 1))}, "prompt"),
+    ],
+    ids=str,
+)
+def test_a_number_out_of_bounds_is_a_bad_request_and_the_connection_lives(
+    quick: Path, fields: dict[str, object], name: str
+) -> None:
+    with PlainClient(quick) as client:
+        client.decode(1, "x", **fields)
+        answer = client.answer(1)
+        assert answer["code"] == "bad_request" and answer["message"].startswith(f"{name}: ")
+        client.decode(2, "x")
+        assert client.answer(2)["type"] == "decoded"
+
+
+def test_what_the_decoder_refuses_is_a_bad_request(quick: Path) -> None:
+    with PlainClient(quick) as client:
+        client.decode(1, "REFUSE")
+        assert client.answer(1) == {
+            "type": "failed",
+            "id": 1,
+            "code": "bad_request",
+            "message": "mode: the fake refuses it",
+        }
+
+
+def test_an_id_in_use_is_a_broken_client(slow: Path) -> None:
+    with PlainClient(slow) as client:
+        client.decode(1, "x")
+        client.decode(1, "x")
+        assert client.closed()
+
+
+def test_the_newest_request_of_a_document_wins_and_other_documents_are_left_alone(slow: Path) -> None:
+    with PlainClient(slow) as client, PlainClient(slow) as other:
+        client.decode(1, "x", document="a", trace=True)
+        client.wait_for_step(1)
+        other.decode(1, "x", document="a")
+        client.decode(2, "x", document="b")
+        client.decode(3, "x", document="a")
+        assert client.answer(1)["code"] == "superseded"  # it was running
+        client.decode(4, "x", document="a")
+        assert client.answer(3)["code"] == "superseded"  # it was waiting
+        for unharmed, identifier in ((client, 2), (client, 4), (other, 1)):
+            unharmed.send(type="cancel", id=identifier)
+            assert unharmed.answer(identifier)["code"] == "cancelled"
+
+
+def test_requests_without_a_document_do_not_supersede_each_other(slow: Path) -> None:
+    with PlainClient(slow) as client:
+        client.decode(1, "x")
+        client.decode(2, "x")
+        client.send(type="cancel", id=2)
+        client.send(type="cancel", id=99)  # unknown: ignored
+        assert client.receive() == {
+            "type": "failed",
+            "id": 2,
+            "code": "cancelled",
+            "message": "cancelled by the client",
+        }
+        client.send(type="cancel", id=1)
+        assert client.answer(1)["code"] == "cancelled"
+
+
+def test_a_full_queue_is_busy_and_a_client_that_leaves_empties_it(slow: Path) -> None:
+    with PlainClient(slow) as client:
+        client.decode(1, "x", trace=True)
+        client.wait_for_step(1)
+        for identifier in range(2, 2 + 65):
+            client.decode(identifier, "x")
+        assert client.answer(66)["code"] == "busy"
+    with PlainClient(slow) as client:
+        client.decode(1, "x", trace=True)
+        client.wait_for_step(1)  # only reached if none of the 65 above is decoded any more
+        client.send(type="cancel", id=1)
+        client.answer(1)
+
+
+def test_a_client_that_does_not_read_is_dropped(quick: Path) -> None:
+    with PlainClient(quick) as deaf, PlainClient(quick) as healthy:
+        payload = msgspec.msgpack.encode({"type": "status", "id": 1})
+        requests = (struct.pack("<I", len(payload)) + payload) * 1000
+        with pytest.raises(ConnectionError):
+            while True:
+                deaf.socket.sendall(requests)
+        assert healthy.status()["state"] == "ready"
+
+
+def test_loading_is_reported_and_requests_wait_for_it(directory: Path) -> None:
+    with running(directory, answer="x", load_seconds="0.5") as process, PlainClient(directory) as client:
+        client.decode(1, "x")
+        seen = []
+        while (status := client.status())["state"] == "loading":
+            seen.append(status["progress"])
+        # The decoder may answer between two of our questions; what matters is that there is an answer.
+        assert seen and seen == sorted(seen) and 0 <= seen[0] <= seen[-1] <= 1
+        assert status["model"]["name"] == "fake" and status["pid"] == process.pid and status["progress"] == 1
+        client.decode(2, "x")
+        assert client.answer(2)["type"] == "decoded"
+        assert client.status()["requests"] == 2
+
+
+def test_a_failed_load_is_one_line_to_everybody_then_exit_2(directory: Path) -> None:
+    line = "checkpoint: shard 2 has the wrong hash"
+    with running(directory, load_error=line, load_seconds="0.2") as process:
+        with PlainClient(directory) as client:
+            client.decode(1, "x")
+            assert (answer := client.answer(1))["code"] == "unavailable" and answer["message"] == line
+            status = client.wait_ready()
+            assert status["state"] == "failed" and status["detail"] == line
+        assert ends(process)[0] == 2
+    assert not place(directory).socket.exists()
+
+
+def test_an_unexpected_error_ends_the_process_and_tells_nothing_private(directory: Path) -> None:
+    with (
+        running(directory, answer=LONG_ANSWER, delay="0.02") as process,
+        PlainClient(directory) as client,
+        PlainClient(directory) as other,
+    ):
+        other.decode(1, "x", trace=True)
+        other.wait_for_step(1)
+        client.decode(1, "SECRET_NAME RAISE")
+        client.status()  # it is in the queue
+        other.decode(2, "x")
+        other.send(type="cancel", id=1)
+        assert other.answer(1)["code"] == "cancelled"
+        assert (answer := client.answer(1))["code"] == "engine_dead"
+        assert other.answer(2)["code"] == "engine_dead"
+        status, stderr = ends(process)
+        assert status == 1
+        log = place(directory).log.read_text()
+        assert "RuntimeError at fake_engine.py:" in log and "fake_engine.py:" in answer["message"]
+        assert "SECRET" not in log + stderr + answer["message"]
+
+
+def test_a_forward_pass_that_hangs_ends_the_process(directory: Path) -> None:
+    with running(directory, "--stall-seconds", "0.2") as process, PlainClient(directory) as client:
+        client.decode(1, "HANG")
+        assert client.answer(1)["code"] == "engine_dead"
+        status, stderr = ends(process)
+        assert status == 1 and "_misbehave" in stderr  # the stack of the decoding thread
+
+
+@pytest.mark.parametrize("how", ["signal", "stop"])
+def test_stopping_answers_what_is_in_flight_and_leaves_no_socket(directory: Path, how: str) -> None:
+    with (
+        running(directory, answer=LONG_ANSWER, delay="0.05") as process,
+        PlainClient(directory) as client,
+        PlainClient(directory) as other,
+    ):
+        client.decode(1, "x", trace=True)
+        client.decode(2, "x")
+        client.wait_for_step(1)
+        if how == "signal":
+            process.send_signal(signal.SIGTERM)
+        else:
+            other.send(type="stop", id=9)
+            assert other.receive() == {"type": "stopping", "id": 9}
+        assert {client.answer(2)["code"]} == {"cancelled"}
+        assert client.closed() and other.closed()
+        assert ends(process) == (0, "")
+    assert not place(directory).socket.exists()
+
+
+def test_an_engine_without_clients_ends_and_one_with_a_client_does_not(directory: Path) -> None:
+    with running(directory, "--idle-seconds", "0.3") as process:
+        with PlainClient(directory) as client:
+            client.wait_ready()
+            with pytest.raises(TimeoutError):
+                client.socket.settimeout(1.0)
+                client.receive()
+            assert process.poll() is None
+        assert ends(process) == (0, "")
+    assert not place(directory).socket.exists()
+
+
+def test_a_second_process_leaves_quietly(directory: Path) -> None:
+    with running(directory) as process:
+        assert ends(spawn(directory)) == (0, "")
+        with PlainClient(directory) as client:
+            assert client.status()["pid"] == process.pid
+
+
+def test_the_socket_of_a_dead_engine_is_replaced(directory: Path) -> None:
+    with running(directory) as first:
+        first.kill()
+        first.wait()
+        assert place(directory).socket.exists() and not listens(place(directory).socket)
+        with running(directory) as second, PlainClient(directory) as client:
+            assert client.status()["pid"] == second.pid
+
+
+def refused(directory: Path) -> str:
+    status, stderr = ends(spawn(directory))
+    assert status == 2 and stderr.count("\n") == 1
+    return stderr
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_something_else_in_the_place_of_the_socket_is_left_alone(directory: Path, kind: str) -> None:
+    path = place(directory).socket
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(directory / "elsewhere")
+    assert f"{path} is in the way and is not a socket" in refused(directory)
+    assert path.is_symlink() if kind == "link" else path.exists()
+
+
+def test_a_socket_held_by_a_stranger_is_left_alone(directory: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(place(directory).socket))
+        stranger.listen()
+        assert "is held by a process that is not this engine" in refused(directory)
+    assert place(directory).socket.exists()
+
+
+def test_a_lock_that_is_a_link_is_refused(directory: Path) -> None:
+    target = directory / "target"
+    place(directory).lock.symlink_to(target)
+    assert f"cannot create {place(directory).lock}" in refused(directory)
+    assert not target.exists()
+
+
+def test_a_directory_that_cannot_hold_a_socket_is_named(directory: Path) -> None:
+    (directory / "file").write_text("")
+    assert f"cannot create {directory / 'file' / 'run'}" in refused(directory / "file" / "run")
+
+
+def test_without_a_log_it_says_so_once_and_serves(directory: Path) -> None:
+    place(directory).log.mkdir()
+    with running(directory, answer="x") as process, PlainClient(directory) as client:
+        client.decode(1, "x")
+        assert client.answer(1)["type"] == "decoded"
+        process.send_signal(signal.SIGTERM)
+        status, stderr = ends(process)
+    assert status == 0 and stderr.count("\n") == 1 and "running without a log" in stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_is_reported_once_and_it_serves(directory: Path) -> None:
+    place(directory).log.symlink_to("/dev/full")
+    with running(directory, answer="x") as process, PlainClient(directory) as client:
+        client.decode(1, "x")
+        assert client.answer(1)["type"] == "decoded"
+        process.send_signal(signal.SIGTERM)
+        status, stderr = ends(process)
+    assert status == 0 and stderr.count("\n") == 1 and "running without a log" in stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+def test_a_client_of_another_user_is_turned_away(directory: Path) -> None:
+    with running(directory) as process:
+        directory.chmod(0o755)
+        place(directory).socket.chmod(0o666)
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            try:
+                with PlainClient(directory):
+                    os._exit(1)
+            except (EOFError, ConnectionError):
+                os._exit(0)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize("arguments", [("--idle-seconds", "nan"), ("--idle-seconds", "0"), ("--idle-seconds", "soon")])
+def test_a_wrong_argument_is_named(directory: Path, arguments: tuple[str, str]) -> None:
+    status, stderr = ends(spawn(directory, *arguments))
+    assert status == 2 and "idle-seconds" in stderr.splitlines()[-1]
+
+
+def test_torch_is_not_imported_to_listen(directory: Path) -> None:
+    with running(directory) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        if not maps.exists():
+            pytest.skip("needs /proc")
+        assert "libtorch" not in maps.read_text()
+    until(lambda: process.returncode is not None)
