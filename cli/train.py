@@ -1,0 +1,101 @@
+"""`diffill train`: start weights, packed rows, training stages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group()
+def train() -> None:
+    """Make a model: convert start weights, pack rows, train a stage, export."""
+
+
+@train.command()
+@click.option("--gguf", "source", type=click.Path(path_type=Path), required=True, help="Quantised start weights.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Checkpoint directory to write.")
+@click.option("--name", default="start", show_default=True)
+def convert(source: Path, out: Path, name: str) -> None:
+    """GGUF to a full-precision checkpoint with our control tokens."""
+    from diffill.training.convert import convert_gguf
+
+    with _one_line():
+        convert_gguf(source, out, name=name)
+
+
+@train.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+def pack(path: Path) -> None:
+    """Package archives to packed rows of examples."""
+    from rich.progress import Progress
+
+    from diffill.training.config import read_config
+    from diffill.training.prepare import PrepareConfig, prepare
+
+    with _one_line(), Progress(console=_stderr()) as progress:
+        tasks = {stage: progress.add_task(stage, total=None) for stage in ("read", "pack")}
+        report = prepare(
+            read_config(path, PrepareConfig),
+            on_progress=lambda stage, done, total: progress.update(tasks[stage], completed=done, total=total),
+        )
+    click.echo(json.dumps(report, indent=2))
+
+
+@train.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+def joint(path: Path) -> None:
+    """Causal and denoising losses together, until the budget is spent."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from diffill.training.config import read_config
+    from diffill.training.trainer import TrainConfig, Trainer
+
+    columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with _one_line(), Progress(*columns, console=_stderr(), refresh_per_second=1) as progress:
+        trainer = Trainer(read_config(path, TrainConfig))
+        task = progress.add_task("measuring", total=1.0)
+
+        def show(record: dict[str, Any]) -> None:
+            line = "step {step}  causal {causal:.3f}  denoising {denoising:.3f}  {tokens_per_second:.0f} tokens/s"
+            progress.update(task, completed=record["progress"], description=line.format(**record))
+
+        click.echo(json.dumps(trainer.run(show)))
+
+
+@train.command()
+@click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Full-precision checkpoint.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the int8 checkpoint.")
+@click.option("--name", default=None, help="Name of the exported model; the checkpoint's own by default.")
+def export(checkpoint: Path, out: Path, name: str | None) -> None:
+    """Full precision to the int8 shards that ship."""
+    import dataclasses
+
+    import torch
+
+    from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
+    from diffill.model.tokenizer import Tokenizer
+
+    with _one_line():
+        config, tensors = load_checkpoint(checkpoint)
+        config = dataclasses.replace(config, name=name or config.name)
+        tokenizer = Tokenizer.load(checkpoint)
+        save_checkpoint(out, config=config, weights=dequantize(tensors), tokenizer=tokenizer, dtype=torch.int8)
+
+
+class _one_line:
+    """Turns a user's error into one line and exit code 2."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (ValueError, OSError)):
+            raise click.UsageError(str(error)) from None
+
+
+def _stderr() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -1,0 +1,101 @@
+"""Examples to rows of one fixed length, stored as arrays that the trainer maps into memory.
+
+A row holds whole documents one after another; what is left at its end is padding. Fixed shapes let torch.compile run once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diffill.model.tokenizer import END_OF_TEXT
+
+from .examples import Example
+
+PADDING = -1
+OPEN_ROWS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Packed examples.  # all [R, C]"""
+
+    tokens: np.ndarray
+    """uint16 token ids."""
+    document: np.ndarray
+    """int16 index of the document inside its row; `PADDING` behind the last."""
+    middle: np.ndarray
+    """bool, on the middle and its END_OF_MIDDLE."""
+
+    def __len__(self) -> int:
+        return int(self.tokens.shape[0])
+
+
+def pack(examples: Iterable[Example], length: int) -> Rows:
+    """Put each example into the fullest open row that still holds it; examples longer than a row are dropped."""
+    open_rows: list[list[Example]] = []
+    closed: list[list[Example]] = []
+    for example in examples:
+        size = len(example.tokens)
+        if size > length:
+            continue
+        fitting = [row for row in open_rows if _size(row) + size <= length]
+        if fitting:
+            max(fitting, key=_size).append(example)
+        else:
+            open_rows.append([example])
+        if len(open_rows) > OPEN_ROWS:
+            fullest = max(open_rows, key=_size)
+            open_rows.remove(fullest)
+            closed.append(fullest)
+    return _arrays(closed + open_rows, length)
+
+
+def save_rows(path: Path, rows: Rows) -> None:
+    """One `.npz`-free directory of three `.npy` files, written beside and renamed."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.mkdir(parents=True, exist_ok=True)
+    for name in ("tokens", "document", "middle"):
+        np.save(beside / f"{name}.npy", getattr(rows, name), allow_pickle=False)
+    os.replace(beside, path)
+
+
+def load_rows(path: Path) -> Rows:
+    """Map packed rows into memory.
+
+    Raises:
+        ValueError: the directory is missing, incomplete or inconsistent.
+    """
+    try:
+        arrays = {
+            name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("tokens", "document", "middle")
+        }
+    except (OSError, ValueError) as error:
+        raise ValueError(f"rows: cannot read {path}: {error}") from None
+    if len({array.shape for array in arrays.values()}) != 1:
+        raise ValueError(f"rows: the arrays in {path} differ in shape")
+    return Rows(**arrays)
+
+
+def _size(row: list[Example]) -> int:
+    return sum(len(example.tokens) for example in row)
+
+
+def _arrays(rows: list[list[Example]], length: int) -> Rows:
+    tokens = np.full((len(rows), length), END_OF_TEXT, dtype=np.uint16)
+    document = np.full((len(rows), length), PADDING, dtype=np.int16)
+    middle = np.zeros((len(rows), length), dtype=bool)
+    for index, row in enumerate(rows):
+        at = 0
+        for number, example in enumerate(row):
+            end = at + len(example.tokens)
+            tokens[index, at:end] = example.tokens
+            document[index, at:end] = number
+            middle[index, at:end] = example.middle
+            at = end
+    return Rows(tokens=tokens, document=document, middle=middle)
