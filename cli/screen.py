@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from diffill.model.request import ModelInfo, Step
 from diffill.model.tokenizer import Tokenizer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -69,7 +70,8 @@ class Screen:
             f"\n{answered} of {len(report.completions)} places completed; "
             f"median {first:.0f} ms asked first, {again:.0f} ms asked again\n"
         )
-        table = Table("mode", "answers", "tokens", "forward passes", "tokens per forward", "ms per answer")
+        columns = ("mode", "answers", "tokens", "forwards", "tokens per forward", "ms per answer")
+        table = Table(*columns, box=SIMPLE, pad_edge=False)
         for row in report.modes:
             table.add_row(
                 row.mode,

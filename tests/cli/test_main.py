@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -72,8 +73,8 @@ def test_interrupted_with_130() -> None:
             env={**os.environ, **environment},
         )
         # The engine writes its log once it listens: from then on the command waits for it.
-        directory = environment["DIFFILL_RUNTIME_DIR"]
-        until(lambda: "engine.log" in os.listdir(directory) or process.poll() is not None)
+        log = Path(environment["DIFFILL_RUNTIME_DIR"]) / "engine.log"
+        until(lambda: log.exists() or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=HANG_GUARD_SECONDS)
     assert process.returncode == 130
