@@ -29,7 +29,7 @@ from diffill.model.wire import (
     encode_frame,
     read_frame,
 )
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 REQUEST = DecodeRequest(prompt=pack_ids([5, 4, 1000, 6]), document="a", trace=True)
@@ -61,6 +61,9 @@ ENGINE_MESSAGES = [
     Stopping(id=3),
 ]
 
+# No time limits: the machine may be busy.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 def read(data: bytes) -> bytes | None:
     async def run() -> bytes | None:
@@ -91,6 +94,7 @@ def test_bytes_written_by_hand_from_the_messagepack_specification_are_understood
     assert message == Decode(id=256, request=DecodeRequest(prompt=pack_ids([6]), mode="ar"))
 
 
+@unhurried
 @given(st.binary(max_size=400))
 def test_random_bytes_are_a_message_or_the_typed_error(payload: bytes) -> None:
     for decode in (decode_client_message, decode_engine_message):
@@ -107,6 +111,7 @@ VALUES = st.recursive(
 )
 
 
+@unhurried
 @given(
     st.sampled_from(["hello", "decode", "cancel", "status", "stop", "stepped", "decoded", "failed", "message", ""]),
     st.dictionaries(st.sampled_from(["id", "request", "protocol", "build", "step", "code", "x"]), VALUES, max_size=4),
@@ -123,6 +128,7 @@ def test_well_formed_maps_with_wrong_fields_are_a_message_or_the_typed_error(
         assert type(message).__name__.lower() == kind
 
 
+@unhurried
 @given(st.sampled_from(CLIENT_MESSAGES), st.data())
 def test_a_truncated_payload_is_the_typed_error(message: msgspec.Struct, data: st.DataObject) -> None:
     payload = encode_frame(message)[4:]
