@@ -20,7 +20,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(workplace: Path) -> Iterator[dict[str, str]]:
-    answers = {"width * ": "height", "prin": "t_all", "print(": "\x1b[31mé"}
+    answers = {"width * ": "height", "prin": "t_all", "city = ": "'München'"}
     with fake_engine(answer="", table=answers_file(workplace, answers)) as environment:
         yield environment
 
@@ -61,6 +61,12 @@ def test_an_explicit_call_also_answers_inside_a_word(workplace: Path, engine: di
     # An automatic request is silent here; what comes back shows that the call counts as invoked.
     answer = run_json("complete", f"{workplace}/text.py:2:5", **engine)
     assert answer["tokens"] > 0
+
+
+def test_a_terminal_that_cannot_show_a_character(workplace: Path, engine: dict[str, str]) -> None:
+    (workplace / "name.py").write_text("city = \n", "utf-8")
+    process = run("complete", f"{workplace}/name.py:1:8", PYTHONIOENCODING="ascii", **engine)
+    assert (process.returncode, process.stdout) == (0, "'M\\xfcnchen'\n")
 
 
 def test_trace_goes_to_standard_error(workplace: Path, engine: dict[str, str]) -> None:
