@@ -163,7 +163,7 @@ def load_tokenizer(checkpoint: Path) -> Tokenizer:
     try:
         return Tokenizer.load(checkpoint)
     except ValueError as error:
-        raise click.UsageError(f"--checkpoint: {error}") from None
+        raise click.UsageError(f"--{error}") from None
 
 
 def _tracer(tokenizer: Tokenizer) -> Callable[[Step], None]:

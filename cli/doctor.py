@@ -67,7 +67,7 @@ def diagnose(settings: EngineSettings) -> Diagnosis:
 
     torch: TorchReport | None = None
     try:
-        torch = probe(settings.checkpoint)
+        torch = probe(settings.checkpoint, settings.device)
         torch_check = Check(
             name="torch",
             state="ok",
@@ -75,36 +75,22 @@ def diagnose(settings: EngineSettings) -> Diagnosis:
         )
     except ValueError as error:
         torch_check = Check(name="torch", state="fail", detail=str(error))
-    device, reason = choose_device(settings.device, torch) if torch else (None, "torch cannot be used")
+    device, reason = (torch.device, torch.reason) if torch else ("", "torch cannot be used")
     checks = [
         _python(),
         torch_check,
         _processor(),
         _memory(settings.checkpoint),
         Check(name="accelerators", state="ok", detail=_accelerators(torch)),
-        Check(name="device", state="ok" if device else "fail", detail=f"{device or settings.device}: {reason}"),
+        Check(name="device", state="ok" if device else "fail", detail=f"{device}: {reason}" if device else reason),
         _checkpoint(settings.checkpoint, torch),
         _runtime_directory(settings),
         _engine(settings),
         _grammars(),
     ]
-    return Diagnosis(usable=all(check.state != "fail" for check in checks), device=device, reason=reason, checks=checks)
-
-
-def choose_device(wanted: str, torch: TorchReport) -> tuple[str | None, str]:
-    """The device that the engine will use and the reason; None when the wanted one is not there."""
-    if wanted == "auto":
-        if torch.cuda:
-            return "cuda", f"torch finds {torch.cuda[0]}"
-        if torch.mps:
-            return "mps", "torch finds Apple's Metal"
-        return "cpu", "torch finds no CUDA device and no Metal"
-    kind, _, index = wanted.partition(":")
-    if kind == "cuda" and int(index or 0) >= len(torch.cuda):
-        return None, f"it is asked for, but torch finds {len(torch.cuda)} CUDA devices"
-    if kind == "mps" and not torch.mps:
-        return None, "it is asked for, but torch finds no Metal"
-    return wanted, "it is asked for"
+    return Diagnosis(
+        usable=all(check.state != "fail" for check in checks), device=device or None, reason=reason, checks=checks
+    )
 
 
 def _python() -> Check:

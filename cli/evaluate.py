@@ -79,7 +79,7 @@ def load_decoder(checkpoint: Path, device: str) -> Decoder:
     try:
         return load_decoder(checkpoint=checkpoint, device=device, on_progress=lambda share: None)
     except (ValueError, OSError) as error:
-        raise click.UsageError(f"--checkpoint: {error}") from None
+        raise click.UsageError(str(error)) from None
 
 
 def _measure(

@@ -57,11 +57,10 @@ def diffill(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 ran and failed, 2 wrong usage or input, 130 Ctrl-C."""
+    # A terminal that cannot show a character is no reason to fail.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a terminal that cannot show a character is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = diffill.main(arguments, prog_name="diffill", standalone_mode=False)
         sys.stdout.flush()  # a closed pipe must show here, not in the interpreter's own last flush

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,13 +12,6 @@ if TYPE_CHECKING:
     from diffill.model.client import EngineSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-
-
-def _checked_device(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not _DEVICE.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is not one of auto, cpu, mps, cuda, cuda:N.")
-    return value
 
 
 def mode_option(command: Command) -> Command:
@@ -33,9 +25,7 @@ def mode_option(command: Command) -> Command:
 
 
 def device_option(command: Command) -> Command:
-    return click.option("--device", metavar="DEVICE", callback=_checked_device, help="auto, cpu, mps, cuda or cuda:N.")(
-        command
-    )
+    return click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to decode.")(command)
 
 
 def checkpoint_option(command: Command) -> Command:

@@ -1,4 +1,4 @@
-"""What torch sees on this machine, and whether the checkpoint is whole: `python -m diffill.cli.torch_probe DIRECTORY`.
+"""What torch sees here, and whether a checkpoint is whole: `python -m diffill.cli.torch_probe DIRECTORY DEVICE`.
 
 A process of its own, so that a torch that aborts or a driver that hangs ends a line of `doctor` and not `doctor`.
 """
@@ -22,12 +22,15 @@ class TorchReport(msgspec.Struct, frozen=True, kw_only=True):
     cpu_capability: str
     """The widest vector instructions that torch uses."""
     threads: int
+    device: str
+    """The device that the engine takes; empty when the wanted one is not there."""
+    reason: str
     checkpoint_hash: str
     checkpoint_problem: str
     """Why the checkpoint cannot be loaded; empty when it can."""
 
 
-def probe(checkpoint: Path) -> TorchReport:
+def probe(checkpoint: Path, device: str) -> TorchReport:
     """Ask a new process.
 
     Raises:
@@ -35,7 +38,7 @@ def probe(checkpoint: Path) -> TorchReport:
     """
     try:
         result = subprocess.run(
-            [sys.executable, "-m", "diffill.cli.torch_probe", str(checkpoint.absolute())],
+            [sys.executable, "-m", "diffill.cli.torch_probe", str(checkpoint.absolute()), device],
             capture_output=True,
             timeout=PROBE_SECONDS,
             check=False,
@@ -49,10 +52,15 @@ def probe(checkpoint: Path) -> TorchReport:
     return msgspec.json.decode(result.stdout, type=TorchReport)
 
 
-def _report(checkpoint: Path) -> TorchReport:
+def _report(checkpoint: Path, wanted: str) -> TorchReport:
     import torch
     from diffill.model.checkpoint import checkpoint_hash, verify
+    from diffill.model.device import choose_device
 
+    try:
+        device, reason = choose_device(wanted)
+    except ValueError as error:
+        device, reason = "", str(error).removeprefix("device: ")
     problem = digest = ""
     try:
         verify(checkpoint)
@@ -66,10 +74,12 @@ def _report(checkpoint: Path) -> TorchReport:
         mps=torch.backends.mps.is_available(),
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         threads=torch.get_num_threads(),
+        device=device,
+        reason=reason,
         checkpoint_hash=digest,
         checkpoint_problem=problem,
     )
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(_report(Path(sys.argv[1]))))
+    sys.stdout.buffer.write(msgspec.json.encode(_report(Path(sys.argv[1]), sys.argv[2])))
