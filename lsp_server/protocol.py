@@ -121,7 +121,11 @@ class Protocol(LanguageServerProtocol):
         return method in self.fm.builtin_features or method in self.fm.features
 
     def _refuse(self, message_id: int | str | None, code: int, reason: str) -> None:
-        self._send_response(message_id, error=types.ResponseError(code=code, message=reason))  # type: ignore[arg-type]
+        if message_id is None:
+            # pygls leaves out an id that is null, and JSON-RPC asks for it.
+            self._send_data({"jsonrpc": self.VERSION, "id": None, "error": {"code": code, "message": reason}})
+        else:
+            self._send_response(message_id, error=types.ResponseError(code=code, message=reason))
 
     def _send_response(
         self, msg_id: int | str, result: Any | None = None, error: types.ResponseError | None = None

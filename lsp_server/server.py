@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+import traceback
 from collections.abc import Coroutine
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -49,8 +52,11 @@ class Server(LanguageServer):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """One line in the log. pygls would open a popup with the exception's text."""
-        log.error("%s in %s", type(error).__name__, source.__name__)
+        """One line in the log: what was raised and where. pygls would open a popup with the exception's text."""
+        cause = sys.exc_info()[1] or error  # pygls calls this while it handles the exception
+        places = traceback.extract_tb(cause.__traceback__)
+        place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+        log.error("%s%s", type(cause).__name__, place)
 
     def initialize(self, params: types.InitializeParams) -> None:
         """Note what is needed later."""

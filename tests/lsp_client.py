@@ -1,4 +1,4 @@
-"""A language client that shares no code with the server: it starts the real process and speaks JSON-RPC over its pipes."""
+"""A language client that shares no code with the server: the real process, and JSON-RPC over its pipes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import psutil
 from tests.engine_process import FAKE_ENGINE
 
 HANG_GUARD_SECONDS = 60.0
+SERVER = (sys.executable, "-m", "diffill.lsp_server")
 Message = dict[str, Any]
 
 
@@ -46,7 +47,7 @@ class LspClient:
         self._incoming: queue.Queue[Message | None] = queue.Queue()
         self._next_id = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "diffill.lsp_server"],
+            SERVER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
