@@ -76,6 +76,7 @@ def test_an_engine_is_started_on_demand_and_answers(settings: EngineSettings, mo
 
 def test_the_engine_outlives_its_client_and_stops_when_told(settings: EngineSettings) -> None:
     first = run(settings, pid)
+    assert os.getsid(first) == first  # a signal to the client's terminal does not reach it
     assert run(settings, pid) == first
     assert run(settings, EngineClient.stop) is True
     assert run(settings, EngineClient.stop) is False
@@ -176,14 +177,14 @@ def test_a_request_that_kills_every_engine_is_given_up(settings: EngineSettings,
 
 def test_cancelling_the_task_cancels_the_request(settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFILL_FAKE_ANSWER", LONG_ANSWER)
-    monkeypatch.setenv("DIFFILL_FAKE_DELAY", "0.05")
+    monkeypatch.setenv("DIFFILL_FAKE_DELAY", "0.5")
 
     async def test(client: EngineClient) -> None:
         task = await running_decode(client, long_request())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        # The one decoding thread is free again, or this would never take its first step.
+        # The one decoding thread is free again: the cancelled answer alone would have taken longer than the hang guard.
         task = await running_decode(client, long_request())
         task.cancel()
         await asyncio.wait([task])
@@ -193,13 +194,14 @@ def test_cancelling_the_task_cancels_the_request(settings: EngineSettings, monke
 
 def test_a_start_survives_the_cancellation_of_the_request_that_caused_it(settings: EngineSettings) -> None:
     async def test(client: EngineClient) -> None:
-        task = asyncio.create_task(client.decode(request("x")))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-        while await client.status() is None:  # nobody asks for a start any more
-            await asyncio.sleep(0.01)
+        first = asyncio.create_task(client.decode(request("x")))
+        second = asyncio.create_task(client.decode(request("x")))
+        for _ in range(3):  # both wait for the one start now
+            await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await second).finish == "eom"
 
     run(settings, test)
 
