@@ -6,28 +6,17 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from diffill.model.client import EngineClient, EngineError, EngineSettings, EngineStatus
+
+from .loading import LoadingBar
+from .options import checkpoint_option, device_option, engine_settings, json_option
+
+if TYPE_CHECKING:
+    from diffill.model.client import EngineClient, EngineSettings, EngineStatus
 
 _Answer = TypeVar("_Answer")
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def engine_options(command: _Command) -> _Command:
-    """The options that say which engine is meant; each pair of checkpoint and device has its own process."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output."),
-        click.option("--device", help="auto, cpu, cuda or cuda:N [default: auto]."),
-        click.option(
-            "--checkpoint",
-            type=click.Path(path_type=Path, file_okay=False, exists=True),
-            help="Directory of the checkpoint [default: the shipped one].",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -36,22 +25,16 @@ def engine() -> None:
 
 
 @engine.command()
-@engine_options
+@device_option
+@checkpoint_option
+@json_option
 def start(checkpoint: Path | None, device: str | None, as_json: bool) -> None:
     """Start the engine if none runs, and wait until it is ready."""
-    settings = _settings(checkpoint, device)
+    settings = engine_settings(checkpoint=checkpoint, device=device)
 
     async def wait(client: EngineClient) -> EngineStatus:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns = (TextColumn("engine: {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            bar = progress.add_task("starting", total=1.0)
-            return await client.wait_ready(
-                lambda status: progress.update(bar, completed=status.progress, description=status.detail or "ready")
-            )
+        with LoadingBar() as bar:
+            return await client.wait_ready(bar.update)
 
     try:
         status = _ask(settings, wait)
@@ -63,35 +46,34 @@ def start(checkpoint: Path | None, device: str | None, as_json: bool) -> None:
 
 
 @engine.command()
-@engine_options
+@device_option
+@checkpoint_option
+@json_option
 @click.pass_context
 def stop(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
     """Stop the engine; what it is decoding is cancelled."""
-    settings = _settings(checkpoint, device)
-    stopped = _ask(settings, EngineClient.stop)
+    settings = engine_settings(checkpoint=checkpoint, device=device)
+    stopped = _ask(settings, lambda client: client.stop())
     _report(settings, None, as_json, "stopped" if stopped else "none was running")
     ctx.exit(0 if stopped else 1)
 
 
 @engine.command()
-@engine_options
+@device_option
+@checkpoint_option
+@json_option
 @click.pass_context
 def status(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
     """Show what the engine is doing."""
-    settings = _settings(checkpoint, device)
-    current = _ask(settings, EngineClient.status)
+    settings = engine_settings(checkpoint=checkpoint, device=device)
+    current = _ask(settings, lambda client: client.status())
     _report(settings, current, as_json, "none is running")
     ctx.exit(0 if current else 1)
 
 
-def _settings(checkpoint: Path | None, device: str | None) -> EngineSettings:
-    try:
-        return EngineSettings.from_environment(checkpoint=checkpoint, device=device)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
 def _ask(settings: EngineSettings, work: Callable[[EngineClient], Coroutine[Any, Any, _Answer]]) -> _Answer:
+    from diffill.model.client import EngineClient, EngineError
+
     async def run() -> _Answer:
         client = EngineClient(settings)
         try:
