@@ -21,8 +21,6 @@ from .warm_engine import WarmEngine
 
 log = logging.getLogger(__name__)
 
-NOTHING: list[Completion] = []
-
 
 class InlineCompletions:
     """Answers of one connection: None when a request is out of date, an empty list when nothing is worth showing."""
@@ -31,7 +29,7 @@ class InlineCompletions:
         self._documents = documents
         self._engine = engine
         self._encoding = encoding
-        self._running: dict[str, asyncio.Task[list[Completion]]] = {}
+        self._running: dict[str, asyncio.Task[list[Completion] | None]] = {}
         self.settings = Settings()
 
     async def answer(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
@@ -90,7 +88,7 @@ class InlineCompletions:
         if running is not None:
             running.cancel()
 
-    async def _newest(self, uri: str, work: Coroutine[Any, Any, list[Completion]]) -> list[Completion] | None:
+    async def _newest(self, uri: str, work: Coroutine[Any, Any, list[Completion] | None]) -> list[Completion] | None:
         """The result of `work`, or None when a newer request for `uri` took its place."""
         task = asyncio.ensure_future(work)
         self._running[uri] = task
@@ -104,12 +102,11 @@ class InlineCompletions:
                 del self._running[uri]
         return None if task.cancelled() else task.result()
 
-    async def _complete(self, document: Document, offset: int, *, invoked: bool) -> list[Completion]:
+    async def _complete(self, document: Document, offset: int, *, invoked: bool) -> list[Completion] | None:
+        """The use case's answer; None while the model loads and when the engine has a newer request."""
         ready = self._engine.ready()
         if ready is None:
-            if self._engine.readiness.state == "loading":
-                raise asyncio.CancelledError
-            return NOTHING
+            return None if self._engine.readiness.state == "loading" else []
         engine, tokenizer = ready
         try:
             return await complete(
@@ -124,9 +121,9 @@ class InlineCompletions:
             )
         except EngineError as error:
             if error.code in ("superseded", "cancelled"):
-                raise asyncio.CancelledError from None
+                return None
             log.warning("no completion: %s: %s", error.code, error.message)
-            return NOTHING
+            return []
 
     def _item(self, completion: Completion, document: Document) -> types.InlineCompletionItem:
         start = types.Position(*document.position_at(completion.start, self._encoding))

@@ -47,6 +47,7 @@ class Server(LanguageServer):
         self.completions: InlineCompletions | None = None
         self._engine: WarmEngine | None = None
         self._bar: ProgressBar | None = None
+        self._log_handler = ClientLogHandler(self.window_log_message)
         self._options: object = None
         self._reported: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,8 +62,7 @@ class Server(LanguageServer):
     def initialize(self, params: types.InitializeParams) -> None:
         """Note what is needed later."""
         self._options = params.initialization_options
-        logger = logging.getLogger("diffill")
-        logger.addHandler(ClientLogHandler(self.window_log_message))
+        logging.getLogger("diffill").addHandler(self._log_handler)
         if params.process_id is not None:
             self._in_background(watch_parent(params.process_id, self.protocol.ended.set))
 
@@ -142,6 +142,7 @@ class Server(LanguageServer):
 
     async def close(self) -> None:
         """Stop what is going on. A hanging engine is not waited for."""
+        logging.getLogger("diffill").removeHandler(self._log_handler)
         for task in self._tasks:
             task.cancel()
         if self.completions is not None:

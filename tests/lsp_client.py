@@ -250,7 +250,6 @@ def lsp_client(
             client.close()
             for process in engine_processes(client):
                 process.kill()
-                process.wait(timeout=HANG_GUARD_SECONDS)
 
 
 def engine_processes(client: LspClient) -> list[psutil.Process]:

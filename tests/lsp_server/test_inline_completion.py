@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.engine_process import until
 from tests.lsp_client import LspClient, engine_processes, inline_params, insert, lsp_client
 
 METHOD = "textDocument/inlineCompletion"
@@ -241,8 +242,7 @@ def test_a_fault_of_the_engine_is_an_empty_answer_and_a_log_line(fault: str) -> 
         warnings = [line for line in client.notifications("window/logMessage") if line["type"] <= 2]
         assert len(warnings) == 1
         # An engine that has died twice is left alone for a second.
-        while not items(client, uri, 1, 4):
-            assert client.process.poll() is None
+        until(lambda: items(client, uri, 1, 4))
         assert not client.notifications("window/showMessage")
         client.shut_down()
         assert "SECRET" not in json.dumps(client.received) + client.stderr

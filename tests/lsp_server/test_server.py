@@ -43,6 +43,7 @@ def exchange(server: Server, *messages: dict[str, Any], **capabilities: Any) -> 
             server.protocol.receive(json.dumps({"jsonrpc": "2.0", **message}).encode())
             for _ in range(5):
                 await asyncio.sleep(0)
+        await server.close()
         return recorder.messages
 
     return asyncio.run(talk())

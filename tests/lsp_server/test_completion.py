@@ -1,0 +1,87 @@
+"""The use case with an engine that is a function: what it asks, and what it makes of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from diffill.lsp_server.completion import MAX_CHARACTERS, Completion, complete
+from diffill.lsp_server.documents import Document
+from diffill.model.config import DEFAULT_CHECKPOINT
+from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Step, pack_ids, unpack_ids
+from diffill.model.tokenizer import MIDDLE, Tokenizer
+
+TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
+
+
+class Engine:
+    """Answers one text and remembers what it was asked."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.asked: list[DecodeRequest] = []
+
+    async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
+        self.asked.append(request)
+        return DecodeResult(
+            tokens=pack_ids(TOKENIZER.encode(self.answer)),
+            finish="eom",
+            score=-0.5,
+            steps=1,
+            forward_passes=2,
+            cached_tokens=0,
+            prefill_ms=0.0,
+            denoise_ms=0.0,
+        )
+
+
+def run(engine: Engine, marked: str, *, language: str = "python", **options: Any) -> list[Completion]:
+    offset = marked.index("|")
+    text = marked[:offset] + marked[offset + 1 :]
+    document = Document(uri="file:///private/name.py", language=language, version=1, text=text)
+    return asyncio.run(complete(document, offset, engine=engine, tokenizer=TOKENIZER, **options))
+
+
+def test_a_line() -> None:
+    engine = Engine("(a, b)\nnext")
+    (completion,) = run(engine, "x = 1\ny = foo|\n", mode="ar", key="7:abc")
+    assert (completion.text, completion.start, completion.end, completion.score) == ("(a, b)", 13, 13, -0.5)
+    (request,) = engine.asked
+    assert (request.mode, request.stop_at_line_end, request.max_tokens) == ("ar", True, 48)
+    assert request.document == "7:abc"
+    assert unpack_ids(request.prompt)[-1] == MIDDLE
+    assert request.problem(TOKENIZER.vocabulary_size) is None
+
+
+def test_a_body() -> None:
+    engine = Engine("return a\n\n\nx = 1\n")
+    (completion,) = run(engine, "def f(a):\n    |\n")
+    assert completion.text == "return a"
+    assert (engine.asked[0].stop_at_line_end, engine.asked[0].max_tokens) == (False, 128)
+
+
+def test_the_caller_s_limit_replaces_the_span_s() -> None:
+    engine = Engine("1")
+    run(engine, "x = |", max_tokens=7)
+    run(engine, "x = |", max_tokens=MAX_NEW_TOKENS)
+    assert [request.max_tokens for request in engine.asked] == [7, MAX_NEW_TOKENS]
+
+
+@pytest.mark.parametrize("marked", ["|", "  \n|\n", "pri|nt()", "x = 1" + " " * MAX_CHARACTERS + "|"])
+def test_where_nothing_is_asked(marked: str) -> None:
+    engine = Engine("1")
+    assert run(engine, marked) == []
+    assert not engine.asked
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "  \n"])
+def test_an_answer_that_is_not_worth_showing(answer: str) -> None:
+    assert run(Engine(answer), "x = |\n") == []
+
+
+def test_an_offset_outside_the_text() -> None:
+    document = Document(uri="file:///a", language="python", version=1, text="abc")
+    with pytest.raises(ValueError, match="offset: 4"):
+        asyncio.run(complete(document, 4, engine=Engine(""), tokenizer=TOKENIZER))
