@@ -88,7 +88,9 @@ def load_checkpoint(
         except OSError as error:
             raise ValueError(f"checkpoint: cannot read {directory / name}: {error.strerror}") from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise ValueError(f"checkpoint: {directory / name} is truncated or altered (its sha256 is not the listed one)")
+            raise ValueError(
+                f"checkpoint: {directory / name} is truncated or altered (its sha256 is not the listed one)"
+            )
         try:
             part = load(data)
         except SafetensorError as error:

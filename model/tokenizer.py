@@ -94,7 +94,9 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; control ids are dropped, a cut character becomes U+FFFD."""
-        text: str = self._backend.decode([index for index in ids if index >= NUM_CONTROL_IDS], skip_special_tokens=False)
+        text: str = self._backend.decode(
+            [index for index in ids if index >= NUM_CONTROL_IDS], skip_special_tokens=False
+        )
         return text
 
     @property

@@ -72,7 +72,9 @@ def _rename(tensors: dict[str, torch.Tensor], config: ModelConfig) -> dict[str, 
             target + "qkv.weight": torch.cat([query, key, tensors[source + "attn_v.weight"]]),
             target + "attention_out.weight": tensors[source + "attn_output.weight"],
             target + "mlp_norm.weight": tensors[source + "ffn_norm.weight"],
-            target + "gate_up.weight": torch.cat([tensors[source + "ffn_gate.weight"], tensors[source + "ffn_up.weight"]]),
+            target + "gate_up.weight": torch.cat(
+                [tensors[source + "ffn_gate.weight"], tensors[source + "ffn_up.weight"]]
+            ),
             target + "down.weight": tensors[source + "ffn_down.weight"],
         }
     return weights

@@ -77,7 +77,9 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
 
     start = _block_starts(clean, document, rows.middle, config, generator)  # [B, blocks]
     inside = np.arange(config.block_size)
-    at = (start[:, :, None] + inside).reshape(batch, -1)  # [B, N] index into the clean stream, may run past the document
+    at = (start[:, :, None] + inside).reshape(
+        batch, -1
+    )  # [B, N] index into the clean stream, may run past the document
     block = np.repeat(np.arange(start.shape[1]), config.block_size)
     first = np.repeat(start, config.block_size, axis=1)
     safe = np.minimum(at, length - 1)
@@ -108,7 +110,11 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
 
 
 def _block_starts(
-    clean: np.ndarray, document: np.ndarray, middle: np.ndarray, config: CorruptionConfig, generator: np.random.Generator
+    clean: np.ndarray,
+    document: np.ndarray,
+    middle: np.ndarray,
+    config: CorruptionConfig,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """Where blocks start.  # [B, N / S]
 

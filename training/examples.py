@@ -51,7 +51,9 @@ class Example:
     """True on the middle and its END_OF_MIDDLE."""
 
 
-def examples_of(source: SourceFile, tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random) -> Iterator[Example]:
+def examples_of(
+    source: SourceFile, tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
+) -> Iterator[Example]:
     """Fresh random examples from one file; call again for another epoch."""
     count = max(1, round(len(source.text) / config.characters_per_example))
     nodes = _node_spans(source) if config.syntax_node else []
@@ -90,9 +92,7 @@ def _infill(
     )
 
 
-def _span(
-    text: str, nodes: list[tuple[int, int]], config: ExampleConfig, generator: random.Random
-) -> tuple[int, int]:
+def _span(text: str, nodes: list[tuple[int, int]], config: ExampleConfig, generator: random.Random) -> tuple[int, int]:
     """Start and end of one hole, in characters."""
     at = generator.randrange(len(text))
     start = _line_start(text, at)
@@ -145,5 +145,3 @@ def _line_start(text: str, at: int) -> int:
 def _line_end(text: str, at: int) -> int:
     end = text.find("\n", at)
     return len(text) if end < 0 else end
-
-

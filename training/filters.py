@@ -22,7 +22,9 @@ GENERATED = re.compile(r"code generated|do not edit|auto-?generated|@generated",
 SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[0-9A-Za-z-]{10,}"
 )
-LICENCE_HEADER = re.compile(r"\A(?:#!.*\n)?(?:(?:#|//).*\n)*(?:#|//).*(?:copyright|licen[cs]e).*\n(?:(?:#|//).*\n)*", re.IGNORECASE)
+LICENCE_HEADER = re.compile(
+    r"\A(?:#!.*\n)?(?:(?:#|//).*\n)*(?:#|//).*(?:copyright|licen[cs]e).*\n(?:(?:#|//).*\n)*", re.IGNORECASE
+)
 WORD = re.compile(r"\w+|[^\w\s]")
 WINDOW = 13
 

@@ -45,7 +45,9 @@ class PrepareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: int = 0
 
 
-def prepare(config: PrepareConfig, *, on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None) -> dict[str, object]:
+def prepare(
+    config: PrepareConfig, *, on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+) -> dict[str, object]:
     """Filter, cut, tokenise and pack; returns the report that is also written beside the rows.
 
     Rows are written shard by shard; a shard that is already there is kept, so an interrupted run resumes.
@@ -88,7 +90,9 @@ def prepare(config: PrepareConfig, *, on_progress: Callable[[str, int, int], Non
     return report
 
 
-def _accepted(config: PrepareConfig, archive: Archive, gate: Filter, refusals: collections.Counter[str]) -> Iterator[SourceFile]:
+def _accepted(
+    config: PrepareConfig, archive: Archive, gate: Filter, refusals: collections.Counter[str]
+) -> Iterator[SourceFile]:
     sources = list(read_archive(config.archives, archive))
     # By a hash of the path, so that a capped package is sampled evenly and always the same way.
     sources.sort(key=lambda source: hashlib.blake2b(str(source.path).encode()).digest())

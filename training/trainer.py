@@ -76,7 +76,9 @@ class Trainer:
         try:
             self.model.load_state_dict({name: tensor.float() for name, tensor in dequantize(tensors).items()})
         except RuntimeError as error:
-            raise ValueError(f"start: {config.start} has weights of another shape: {str(error).splitlines()[-1].strip()}") from None
+            raise ValueError(
+                f"start: {config.start} has weights of another shape: {str(error).splitlines()[-1].strip()}"
+            ) from None
         self.model.to(config.device)
         self.optimizer = optimizer(self.model, weight_decay=config.weight_decay)
         self.shards = [load_rows(path) for path in sorted(config.rows.glob("train-*"))]
@@ -145,7 +147,13 @@ class Trainer:
         totals: dict[str, list[float]] = {"causal": [], "denoising": []}
         self.model.eval()
         for at in range(0, min(self.config.held_out_rows, len(self.held_out)), 4):
-            batch = self._to_device(corrupt(_take(self.held_out, np.arange(at, min(at + 4, len(self.held_out)))), self.config.corruption, generator))
+            batch = self._to_device(
+                corrupt(
+                    _take(self.held_out, np.arange(at, min(at + 4, len(self.held_out)))),
+                    self.config.corruption,
+                    generator,
+                )
+            )
             with self._autocast():
                 losses = joint_loss(self.model, batch)
             totals["causal"].append(float(losses.causal))
@@ -169,7 +177,9 @@ class Trainer:
         share = config.rows_per_step // config.micro_batches
         causal = denoising = 0.0
         for part in range(config.micro_batches):
-            batch = self._to_device(corrupt(_take(rows, np.arange(part * share, (part + 1) * share)), config.corruption, generator))
+            batch = self._to_device(
+                corrupt(_take(rows, np.arange(part * share, (part + 1) * share)), config.corruption, generator)
+            )
             with self._autocast():
                 losses = joint_loss(self.model, batch, self.forward)
             (losses.total(config.denoising_weight) / config.micro_batches).backward()
@@ -178,7 +188,9 @@ class Trainer:
             self.tokens += batch.tokens.numel()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM))
         if not math.isfinite(causal + denoising + norm):
-            raise ValueError(f"loss is not finite at step {self.step} (seed {config.seed}); {config.out} keeps the last good weights")
+            raise ValueError(
+                f"loss is not finite at step {self.step} (seed {config.seed}); {config.out} keeps the last good weights"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1

@@ -1,0 +1,28 @@
+"""Three ways to fill a span with the same weights: `ar`, `verify`, `diffusion`.
+
+Each is a generator over forward passes: it yields a `Snapshot` after each, so the engine can stop, show and count between
+passes without any mode knowing about it. What is filled grows in an `Answer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..cache import KVCache
+from ..network import Network
+from ..request import Mode
+from .answer import Answer, Snapshot
+from .autoregressive import decode_autoregressive
+from .diffusion import decode_diffusion
+from .verify import decode_verify
+
+DecodingMode = Callable[[Network, KVCache, int, Answer], Iterator[Snapshot]]
+"""(network, cache that holds the prompt but its last token, that last token, answer to fill) -> one snapshot a pass."""
+
+MODES: dict[Mode, DecodingMode] = {
+    "ar": decode_autoregressive,
+    "verify": decode_verify,
+    "diffusion": decode_diffusion,
+}
+
+__all__ = ["MODES", "Answer", "DecodingMode", "Snapshot"]

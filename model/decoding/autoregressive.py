@@ -1,0 +1,24 @@
+"""`ar`: one token a forward pass from the causal head. The baseline, and what `verify` must reproduce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp
+
+from ..cache import KVCache
+from ..network import Network
+from .answer import Answer, Snapshot
+
+
+def decode_autoregressive(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
+    """Greedy decoding."""
+    token = last
+    while answer.finish is None:
+        states = network.step(cache, [token])
+        cache.keep([token])
+        best = network.predict(states)
+        token = best.tokens[0]
+        start = len(answer.tokens)
+        answer.place(token, best.log_probability[0])
+        answer.rounds += 1
+        yield Snapshot(start, (token,), (exp(best.log_probability[0]),))

@@ -1,0 +1,75 @@
+"""`diffusion`: a block of masks is denoised in parallel, by confidence, and placed tokens may still be revised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp
+
+from ..cache import KVCache
+from ..network import Block, Network, Prediction
+from ..tokenizer import END_OF_MIDDLE, MASK
+from .answer import Answer, Snapshot
+
+
+def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
+    """Block after block; the first pass of a block also encodes the block before it, so a finished block costs no pass."""
+    clean = [last]
+    while answer.finish is None:
+        block = DraftBlock(network.config.block_size, network.config.threshold, network.config.revise_threshold)
+        while not block.finished:
+            states = network.step(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
+            cache.keep(clean)
+            block.advance(network.predict(states[len(clean) :]))
+            clean = []
+            answer.rounds += 1
+            yield Snapshot(len(answer.tokens), tuple(block.tokens), tuple(block.confidence))
+        clean = block.tokens
+        for token, log_probability in zip(block.tokens, block.log_probability, strict=True):
+            if not answer.place(token, log_probability):
+                break
+
+
+class DraftBlock:
+    """One block on its way from masks to tokens."""
+
+    def __init__(self, size: int, threshold: float, revise_threshold: float) -> None:
+        self.tokens = [MASK] * size
+        self.confidence = [0.0] * size
+        self.log_probability = [0.0] * size
+        self.threshold, self.revise_threshold = threshold, revise_threshold
+        self._revised = [False] * size
+
+    @property
+    def finished(self) -> bool:
+        """No mask is left before the end of the middle; what stands behind it is nobody's business."""
+        return MASK not in self.tokens[: self._end(self.tokens)]
+
+    def advance(self, prediction: Prediction) -> None:
+        """Place what is certain, revise what is certainly wrong, and always place the left-most mask.
+
+        Nothing is placed behind the first place where END_OF_MIDDLE stands or is the best guess: a plain threshold spent
+        two passes of three there.
+        """
+        best, certain = prediction.tokens, [exp(value) for value in prediction.log_probability]
+        left_most = self.tokens.index(MASK)
+        outlook = [guess if token == MASK else token for token, guess in zip(self.tokens, best, strict=True)]
+        end = self._end(outlook) + 1
+        for index in range(min(end, len(best))):
+            token = self.tokens[index]
+            if token == MASK:
+                self.confidence[index] = certain[index]
+                if index == left_most or certain[index] >= self.threshold:
+                    self._place(index, prediction)
+            elif token != best[index] and certain[index] >= self.revise_threshold and not self._revised[index]:
+                self._revised[index] = True  # once a place, so that two readings cannot alternate for ever
+                self._place(index, prediction)
+
+    def _place(self, index: int, prediction: Prediction) -> None:
+        self.tokens[index] = prediction.tokens[index]
+        self.log_probability[index] = prediction.log_probability[index]
+        self.confidence[index] = exp(prediction.log_probability[index])
+
+    @staticmethod
+    def _end(tokens: list[int]) -> int:
+        """Index of the first END_OF_MIDDLE, or the length."""
+        return tokens.index(END_OF_MIDDLE) if END_OF_MIDDLE in tokens else len(tokens)

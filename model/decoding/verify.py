@@ -1,0 +1,50 @@
+"""`verify`: every forward pass checks the last draft against the causal head and drafts the next block (arXiv 2511.08923).
+
+A step is `last draft_1 .. draft_k` as clean tokens, then for each number of accepted drafts a block of masks that sees just
+those. Whatever is accepted, the block that continues from there is already denoised, so no pass is spent on drafting alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp
+
+from ..cache import KVCache
+from ..network import Block, Network
+from ..tokenizer import MASK
+from .answer import Answer, Snapshot
+
+
+def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
+    """Strict acceptance: the output equals `ar` token for token."""
+    size = network.config.draft_size + 1  # the first mask stands where the causal head itself decides
+    draft: list[int] = []
+    while answer.finish is None:
+        clean = [last, *draft]
+        masks = (MASK,) * size
+        states = network.step(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
+        checked = network.predict(states[: len(clean)])
+        accepted = _agreement(draft, checked.tokens)
+        cache.keep(clean[: accepted + 1])
+
+        start = len(answer.tokens)
+        confidence = [exp(value) for value in checked.log_probability[: accepted + 1]]
+        for token, log_probability in zip(
+            checked.tokens[: accepted + 1], checked.log_probability[: accepted + 1], strict=True
+        ):
+            if not answer.place(token, log_probability):
+                break
+        answer.rounds += 1
+        last = checked.tokens[accepted]
+        first = len(clean) + accepted * size
+        drafted = network.predict(states[first + 1 : first + size])
+        draft = drafted.tokens
+        yield Snapshot(start, tuple(checked.tokens[: accepted + 1]), tuple(confidence))
+
+
+def _agreement(draft: list[int], checked: list[int]) -> int:
+    """How many leading drafts are what the causal head says."""
+    accepted = 0
+    while accepted < len(draft) and draft[accepted] == checked[accepted]:
+        accepted += 1
+    return accepted
