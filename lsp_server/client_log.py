@@ -31,7 +31,4 @@ class ClientLogHandler(logging.Handler):
 
 def silence_pygls() -> None:
     """pygls logs every message it sends and every one it cannot read, which is the user's code."""
-    logger = logging.getLogger("pygls")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-    logger.setLevel(logging.CRITICAL + 1)
+    logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)

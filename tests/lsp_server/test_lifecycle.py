@@ -194,6 +194,18 @@ def test_exit_does_not_wait_for_a_hanging_engine() -> None:
         assert client.shut_down() == 0
 
 
+def test_exit_does_not_wait_for_anything_else_that_hangs() -> None:
+    script = (
+        "import time; from diffill.lsp_server import __main__ as program, server\n"
+        "async def close(self): time.sleep(3600)\n"
+        "server.Server.close = close\n"
+        "raise SystemExit(program.run())"
+    )
+    message = framed(b'{"jsonrpc": "2.0", "method": "exit"}')
+    done = subprocess.run([sys.executable, "-c", script], input=message, capture_output=True, timeout=60)
+    assert done.returncode == 1
+
+
 def test_the_working_directory_is_not_a_place_for_modules(tmp_path: Path) -> None:
     for name in ("numpy", "asyncio", "logging", "tree_sitter", "click"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the file of the user was imported')\n")
