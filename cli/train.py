@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,12 @@ def joint(path: Path) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from diffill.training.config import read_config
-    from diffill.training.trainer import TrainConfig, Trainer
+    from diffill.training.trainer import Interrupted, TrainConfig, Trainer
+
+    # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
+    asked_to_stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda caught, frame: asked_to_stop.append(caught))
 
     columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with _one_line(), Progress(*columns, console=_stderr(), refresh_per_second=1) as progress:
@@ -61,6 +67,8 @@ def joint(path: Path) -> None:
         def show(record: dict[str, Any]) -> None:
             line = "step {step}  causal {causal:.3f}  denoising {denoising:.3f}  {tokens_per_second:.0f} tokens/s"
             progress.update(task, completed=record["progress"], description=line.format(**record))
+            if asked_to_stop:
+                raise Interrupted
 
         click.echo(json.dumps(trainer.run(show)))
 
