@@ -261,7 +261,8 @@ def test_a_failed_load_is_one_line_to_everybody_then_exit_2(directory: Path) -> 
     with running(directory, load_error=line, load_seconds="0.2") as process:
         with PlainClient(directory) as client:
             client.decode(1, "x")
-            assert (answer := client.answer(1))["code"] == "unavailable" and answer["message"] == line
+            answer = client.answer(1)
+            assert answer["code"] == "unavailable" and answer["message"] == line
             status = client.wait_ready()
             assert status["state"] == "failed" and status["detail"] == line
         assert ends(process)[0] == 2
@@ -281,7 +282,8 @@ def test_an_unexpected_error_ends_the_process_and_tells_nothing_private(director
         other.decode(2, "x")
         other.send(type="cancel", id=1)
         assert other.answer(1)["code"] == "cancelled"
-        assert (answer := client.answer(1))["code"] == "engine_dead"
+        answer = client.answer(1)
+        assert answer["code"] == "engine_dead"
         assert other.answer(2)["code"] == "engine_dead"
         status, stderr = ends(process)
         assert status == 1
