@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from diffill.lsp_server.warm_engine import RETRY_SECONDS, Client, Readiness, WarmEngine
 from diffill.model.client import EngineError, EngineStatus
@@ -16,8 +17,7 @@ MODEL = ModelInfo(
 )
 
 
-def status(progress: float) -> EngineStatus:
-    state = "ready" if progress == 1 else "loading"
+def status(progress: float, state: Literal["loading", "ready"] = "loading") -> EngineStatus:
     return EngineStatus(
         state=state, progress=progress, detail="the weights", model=MODEL, pid=1, uptime_s=0.0, requests=0
     )
@@ -39,9 +39,9 @@ class StandIn:
         if self.attempts <= self.failures:
             raise EngineError("unavailable", "the checkpoint\nis damaged")
         assert on_status is not None
-        for progress in (0.25, 0.25, 0.999):
+        for progress in (0.25, 0.25, 1.0):
             on_status(status(progress))
-        return status(1)
+        return status(1.0, "ready")
 
     async def close(self) -> None:
         self.closed = True
