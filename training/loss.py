@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer, masked_attention
+from torch import Tensor
 
 from .corruption import Batch
 
@@ -40,6 +39,8 @@ def hidden_states(model: Transformer, tokens: Tensor, positions: Tensor, mask: A
     from torch.nn.attention.flex_attention import flex_attention
 
     def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        # Slices of one tensor come in here; compiled for the CPU, FlexAttention of torch 2.13 reads them with wrong strides.
+        query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
         return flex_attention(query, key, value, block_mask=mask, enable_gqa=True)
 
     return model(tokens, positions, attend)
