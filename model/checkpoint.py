@@ -1,14 +1,13 @@
 """A checkpoint directory: `config.json`, `tokenizer.json`, safetensors shards and `weights.json` that lists them.
 
-Weights are fp32, bf16, or int8 rows with one fp32 scale each (`NAME` and `NAME.scale`). Each shard's sha256 is listed, so
-a truncated or altered shard is named instead of loaded. No pickle anywhere.
+Weights are fp32, bf16, or int8 rows with one fp32 scale each (`NAME` and `NAME.scale`). Each shard's sha256 is listed,
+so a truncated or altered shard is named instead of loaded. No pickle anywhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -159,7 +158,7 @@ def _replace(directory: Path, beside: Path) -> None:
     directory.mkdir(exist_ok=True)
     kept = {path.name for path in beside.iterdir()}
     for path in sorted(beside.iterdir(), key=lambda path: path.name == WEIGHTS_FILE):
-        os.replace(path, directory / path.name)
+        path.replace(directory / path.name)
     for stale in directory.glob("weights-*.safetensors"):
         if stale.name not in kept:
             stale.unlink()

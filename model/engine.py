@@ -61,7 +61,8 @@ class BlockDecoder:
                 on_step(_step(snapshot, passes))
             if is_cancelled():
                 raise Cancelled
-        assert answer.finish is not None, "a mode ends when the answer is finished"
+        if answer.finish is None:
+            raise RuntimeError(f"mode {request.mode} ended before the answer was finished")
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
             finish=answer.finish,

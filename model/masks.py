@@ -1,8 +1,8 @@
 """The block-diffusion mask: one predicate, in dense and flex form.
 
 A row of the batch is a *clean* stream followed by a *noisy* one. The noisy stream is a list of blocks; each starts
-somewhere in the clean stream and replaces what follows there. Three parts (BD3-LM, arXiv 2503.09573, with the clean part
-strictly causal as in TiDAR, arXiv 2511.08923):
+somewhere in the clean stream and replaces what follows there. Three parts (BD3-LM, arXiv 2503.09573, with the clean
+part strictly causal as in TiDAR, arXiv 2511.08923):
 
 - clean causal: a clean token sees the clean tokens of its document up to itself;
 - offset clean: a noisy token sees the clean tokens of its document strictly before its block;
@@ -25,7 +25,7 @@ class StreamLayout:
     """What the mask needs to know of each token.  # all [B, T] int64"""
 
     document: Tensor
-    """Which document of the packed row a token belongs to; negative for padding, which sees and is seen by itself only."""
+    """Which document of the row a token belongs to; negative for padding, which sees and is seen by itself only."""
     block: Tensor
     """Which noisy block a token belongs to; `CLEAN` in the clean stream."""
     order: Tensor

@@ -49,8 +49,8 @@ class Network:
         self.model = model.eval().requires_grad_(False)
         self.config: ModelConfig = model.config
         self.device = device
-        # In fp64, the order in which a sum is taken no longer shows after rounding to fp32: a row's attention is then the
-        # same whether it is computed alone or in a block, and a checked draft equals plain decoding token for token.
+        # In fp64, the order in which a sum is taken no longer shows after rounding to fp32: a row's attention is then
+        # the same whether it is computed alone or in a block, and a checked draft equals plain decoding.
         self.attention_dtype = torch.float64 if device.type == "cpu" else torch.float32
         banned = [index for index in range(NUM_CONTROL_IDS) if index != END_OF_MIDDLE]
         self._banned = torch.tensor(banned, device=device)
@@ -76,7 +76,7 @@ class Network:
 
     @torch.inference_mode()
     def predict(self, states: Tensor) -> Prediction:
-        """Best token and log-probability of each row. MASK and the prompt's control tokens are never answers.  # [T, D]"""
+        """Best token and log-probability of each row; never MASK or a control token of the prompt.  # [T, D]"""
         head = getattr(self.model.embedding, "head", None)
         logits: Tensor = (self.model.logits(states) if head is None else head(states)).float()  # [T, V]
         logits[:, self._banned] = -torch.inf
@@ -96,7 +96,8 @@ class Network:
             scores = (grouped @ keys.transpose(1, 2)).view(heads, length, -1)  # [H, T, S]
             scores[:, :, context:].masked_fill_(hidden, -torch.inf)
             weights = scores.softmax(dim=-1).view(groups, -1, scores.shape[-1])
-            return (weights @ values).to(query.dtype).view(1, heads, length, size)
+            attended: Tensor = (weights @ values).to(query.dtype).view(1, heads, length, size)
+            return attended
 
         return attend
 
@@ -129,7 +130,8 @@ def _check_shapes(directory: Path, model: Transformer, tensors: dict[str, Tensor
     if wanted != found:
         name = sorted(set(wanted.items()) ^ set(found.items()))[0][0]
         raise ValueError(
-            f"checkpoint: {directory}: {name} is {found.get(name, 'missing')}, config.json says {wanted.get(name, 'nothing')}"
+            f"checkpoint: {directory}: {name} is {found.get(name, 'missing')}, "
+            f"config.json says {wanted.get(name, 'nothing')}"
         )
 
 

@@ -1,7 +1,7 @@
 """int8 linears for the CPU: int8 rows, activations quantised per token, sums exact in int32.
 
-Per token matters: with one scale for the whole step a token's result would depend on its neighbours, and a checked draft
-could differ from plain decoding. Here a row's result is the same bit for bit whatever else is in the step.
+Per token matters: with one scale for the whole step a token's result would depend on its neighbours, and a checked
+draft could differ from plain decoding. Here a row's result is the same bit for bit whatever else is in the step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def quantize_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def plain_int8_linear(x: Tensor, weight: Tensor, weight_scale: Tensor) -> Tensor:
-    """The twin that runs on every CPU: what the packed kernel must equal bit for bit.  # [T, K], [N, K], [N] -> [T, N]"""
+    """The twin that runs on every CPU and that the packed kernel must equal.  # [T, K], [N, K], [N] -> [T, N]"""
     activation, scale = quantize_tokens(x)
     signed = (activation.to(torch.int16) - ZERO_POINT).to(torch.int8)
     return torch._int_mm(signed, weight.t()).float().mul_(weight_scale).mul_(scale)
@@ -74,7 +74,8 @@ class Int8Linear(nn.Module):
             [],
             "",
         )
-        return product.mul_(scale).view(*x.shape[:-1], -1)
+        out: Tensor = product.mul_(scale)
+        return out.view(*x.shape[:-1], -1)
 
 
 class Int8Embedding(nn.Module):

@@ -1,4 +1,4 @@
-"""Byte-level BPE. Text never turns into a control id, whatever it contains; control ids never turn into text. No torch."""
+"""Byte-level BPE. Text never turns into a control id, whatever it contains; control ids never into text. No torch."""
 
 from __future__ import annotations
 

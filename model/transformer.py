@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .config import ModelConfig
 
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, query [B, H, T, E], key [B, K, T, E], value [B, K, T, E]) -> [B, H, T, E]; query and key are already rotated."""
+"""(layer, query [B, H, T, E], key [B, K, T, E], value [B, K, T, E]) -> [B, H, T, E]; query and key come rotated."""
 
 
 class RMSNorm(nn.Module):
@@ -75,7 +75,8 @@ class Layer(nn.Module):
         attended = attention(self.index, query, key, value)
         x = x + self.attention_out(attended.transpose(1, 2).reshape(batch, length, -1))
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate) * up)
+        out: Tensor = x + self.down(F.silu(gate) * up)
+        return out
 
 
 class Transformer(nn.Module):
@@ -98,7 +99,8 @@ class Transformer(nn.Module):
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:  # [..., D] -> [..., V]
-        return F.linear(hidden, self.embedding.weight)
+        logits: Tensor = F.linear(hidden, self.embedding.weight)
+        return logits
 
 
 def masked_attention(mask: Tensor) -> Attention:
@@ -114,7 +116,8 @@ def masked_attention(mask: Tensor) -> Attention:
         grouped = query.reshape(batch, groups, -1, size)  # query heads that share a key head stand below one another
         scores = (grouped @ key.transpose(-1, -2)).view(batch, heads, length, -1) * size**-0.5
         weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1).to(value.dtype)
-        return (weights.view(batch, groups, -1, weights.shape[-1]) @ value).view(batch, heads, length, size)
+        attended: Tensor = weights.view(batch, groups, -1, weights.shape[-1]) @ value
+        return attended.view(batch, heads, length, size)
 
     return attend
 

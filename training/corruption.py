@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor
-
 from diffill.model.masks import CLEAN, StreamLayout
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
+from torch import Tensor
 
 from .packing import Rows
 
@@ -65,7 +64,7 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
     opens[:, 1:] = document[:, 1:] != document[:, :-1]
     position = index - np.maximum.accumulate(np.where(opens, index, 0), axis=1)
 
-    # Causal stream: predict the next token of the same document; control tokens come from the format, not from the model.
+    # Causal stream: predict the next token of the same document; control tokens come from the format, not the model.
     following = np.zeros_like(clean)
     following[:, :-1] = clean[:, 1:]
     follows = np.zeros_like(rows.middle)
@@ -77,9 +76,8 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
 
     start = _block_starts(clean, document, rows.middle, config, generator)  # [B, blocks]
     inside = np.arange(config.block_size)
-    at = (start[:, :, None] + inside).reshape(
-        batch, -1
-    )  # [B, N] index into the clean stream, may run past the document
+    # [B, N] index into the clean stream, may run past the document
+    at = (start[:, :, None] + inside).reshape(batch, -1)
     block = np.repeat(np.arange(start.shape[1]), config.block_size)
     first = np.repeat(start, config.block_size, axis=1)
     safe = np.minimum(at, length - 1)

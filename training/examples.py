@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
-
 from diffill.model.fim import fim_prompt
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, Tokenizer
 
@@ -124,7 +123,7 @@ def _node_spans(source: SourceFile) -> list[tuple[int, int]]:
         except (SyntaxError, ValueError, RecursionError):
             return []
     if not source.text.isascii():
-        return []  # ast counts columns in UTF-8 bytes; skipping is cheaper than converting, and lines still cover these files
+        return []  # ast counts columns in UTF-8 bytes; these files still have the other kinds of spans
     starts = [0]
     for line in source.text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)

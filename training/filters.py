@@ -20,7 +20,8 @@ VENDORED = re.compile(r"(?:^|/)(?:_?vendor(?:ed)?|extern(?:als)?|third_party|nod
 TESTS = re.compile(r"(?:^|/)(?:tests?|testing|__tests__|spec)(?:/|$)|(?:^|/)(?:test_[^/]*|conftest)\.py$")
 GENERATED = re.compile(r"code generated|do not edit|auto-?generated|@generated", re.IGNORECASE)
 SECRET = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[0-9A-Za-z-]{10,}"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b"
+    r"|\bxox[abprs]-[0-9A-Za-z-]{10,}"
 )
 LICENCE_HEADER = re.compile(
     r"\A(?:#!.*\n)?(?:(?:#|//).*\n)*(?:#|//).*(?:copyright|licen[cs]e).*\n(?:(?:#|//).*\n)*", re.IGNORECASE

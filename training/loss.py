@@ -35,15 +35,19 @@ def hidden_states(model: Transformer, tokens: Tensor, positions: Tensor, mask: A
     `mask` is dense booleans on the CPU and a FlexAttention BlockMask on CUDA.
     """
     if isinstance(mask, Tensor):
-        return model(tokens, positions, masked_attention(mask))
+        states: Tensor = model(tokens, positions, masked_attention(mask))
+        return states
     from torch.nn.attention.flex_attention import flex_attention
 
     def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        # Slices of one tensor come in here; compiled for the CPU, FlexAttention of torch 2.13 reads them with wrong strides.
+        # Slices of one tensor come in here; compiled for the CPU, FlexAttention of torch 2.13 reads them with wrong
+        # strides.
         query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
-        return flex_attention(query, key, value, block_mask=mask, enable_gqa=True)
+        attended: Tensor = flex_attention(query, key, value, block_mask=mask, enable_gqa=True)
+        return attended
 
-    return model(tokens, positions, attend)
+    states = model(tokens, positions, attend)
+    return states
 
 
 def joint_loss(model: Transformer, batch: Batch, forward: Any = hidden_states) -> Losses:

@@ -1,17 +1,16 @@
 """Examples to rows of one fixed length, stored as arrays that the trainer maps into memory.
 
-A row holds whole documents one after another; what is left at its end is padding. Fixed shapes let torch.compile run once.
+A row holds whole documents one after another; what is left at its end is padding. Fixed shapes let torch.compile run
+once.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from diffill.model.tokenizer import END_OF_TEXT
 
 from .examples import Example
@@ -61,7 +60,7 @@ def save_rows(path: Path, rows: Rows) -> None:
     beside.mkdir(parents=True, exist_ok=True)
     for name in ("tokens", "document", "middle"):
         np.save(beside / f"{name}.npy", getattr(rows, name), allow_pickle=False)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def load_rows(path: Path) -> Rows:

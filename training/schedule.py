@@ -12,7 +12,7 @@ CLIP_NORM = 1.0
 def rate(*, peak: float, step: int, warmup_steps: int, progress: float, decay_share: float) -> float:
     """Warm-up, constant, linear decay to zero over the last `decay_share` of the run.
 
-    The one schedule that resumes cleanly over runs whose number is unknown; `progress` is the spent share of the budget.
+    The one schedule that resumes cleanly over runs whose number is unknown; `progress` is the budget share spent.
     """
     warm = min(1.0, (step + 1) / max(1, warmup_steps))
     left = min(1.0, max(0.0, (1.0 - progress) / decay_share)) if decay_share else 1.0

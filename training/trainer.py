@@ -13,7 +13,6 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 import torch
-
 from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
 from diffill.model.masks import StreamLayout
 from diffill.model.tokenizer import Tokenizer
@@ -182,7 +181,8 @@ class Trainer:
             )
             with self._autocast():
                 losses = joint_loss(self.model, batch, self.forward)
-            (losses.total(config.denoising_weight) / config.micro_batches).backward()
+            total = losses.total(config.denoising_weight) / config.micro_batches
+            total.backward()  # type: ignore[no-untyped-call]
             causal += float(losses.causal.detach()) / config.micro_batches
             denoising += float(losses.denoising.detach()) / config.micro_batches
             self.tokens += batch.tokens.numel()

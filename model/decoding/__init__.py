@@ -1,7 +1,7 @@
 """Three ways to fill a span with the same weights: `ar`, `verify`, `diffusion`.
 
-Each is a generator over forward passes: it yields a `Snapshot` after each, so the engine can stop, show and count between
-passes without any mode knowing about it. What is filled grows in an `Answer`.
+Each is a generator over forward passes: it yields a `Snapshot` after each, so the engine can stop, show and count
+between passes without any mode knowing about it. What is filled grows in an `Answer`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from .answer import Answer, Snapshot
 
 
 def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
-    """Block after block; the first pass of a block also encodes the block before it, so a finished block costs no pass."""
+    """Block after block; the first pass of a block also encodes the block before it, at no pass of its own."""
     clean = [last]
     while answer.finish is None:
         block = DraftBlock(network.config.block_size, network.config.threshold, network.config.revise_threshold)
@@ -47,8 +47,8 @@ class DraftBlock:
     def advance(self, prediction: Prediction) -> None:
         """Place what is certain, revise what is certainly wrong, and always place the left-most mask.
 
-        Nothing is placed behind the first place where END_OF_MIDDLE stands or is the best guess: a plain threshold spent
-        two passes of three there.
+        Nothing is placed behind the first place where END_OF_MIDDLE stands or is the best guess: a plain threshold
+        spent two passes of three there.
         """
         best, certain = prediction.tokens, [exp(value) for value in prediction.log_probability]
         left_most = self.tokens.index(MASK)

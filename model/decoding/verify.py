@@ -1,7 +1,7 @@
-"""`verify`: every forward pass checks the last draft against the causal head and drafts the next block (arXiv 2511.08923).
+"""`verify`: every pass checks the last draft against the causal head and drafts the next block (arXiv 2511.08923).
 
-A step is `last draft_1 .. draft_k` as clean tokens, then for each number of accepted drafts a block of masks that sees just
-those. Whatever is accepted, the block that continues from there is already denoised, so no pass is spent on drafting alone.
+A step is `last draft_1 .. draft_k` as clean tokens, then for each number of accepted drafts a block of masks that sees
+just those. Whatever is accepted, the block that continues from there is already denoised: no pass only drafts.
 """
 
 from __future__ import annotations
