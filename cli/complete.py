@@ -14,6 +14,7 @@ import click
 
 from .location import Location, LocationType
 from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
+from .problem import engine_problem
 
 if TYPE_CHECKING:
     from diffill.lsp_server.completion import Completion
@@ -147,7 +148,7 @@ async def _ask(
         )
         total_ms = (time.perf_counter() - started) * 1000
     except EngineError as error:
-        raise click.ClickException(f"engine: {error.message}") from None
+        raise engine_problem(error) from None
     finally:
         loading_tokenizer.cancel()
         await client.close()

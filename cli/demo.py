@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from .options import checkpoint_option, device_option, engine_settings, json_option
+from .problem import engine_problem
 
 if TYPE_CHECKING:
     from diffill.lsp_server.documents import Document
@@ -42,7 +43,7 @@ def demo(device: str | None, checkpoint: Path | None, as_json: bool) -> None:
     try:
         report = asyncio.run(_run(settings, Screen(quiet=as_json)))
     except EngineError as error:
-        raise click.ClickException(f"engine: {error.message}") from None
+        raise engine_problem(error) from None
     except ServerError as error:
         raise click.ClickException(f"language server: {error}") from None
     if as_json:

@@ -12,6 +12,7 @@ import click
 
 from .loading import LoadingBar
 from .options import checkpoint_option, device_option, engine_settings, json_option
+from .problem import engine_problem
 
 if TYPE_CHECKING:
     from diffill.model.client import EngineClient, EngineSettings, EngineStatus
@@ -84,8 +85,7 @@ def _ask(settings: EngineSettings, work: Callable[[EngineClient], Coroutine[Any,
     try:
         return asyncio.run(run())
     except EngineError as error:
-        at_fault = click.UsageError if error.code in ("bad_request", "unavailable") else click.ClickException
-        raise at_fault(error.message) from None
+        raise engine_problem(error) from None
 
 
 def _directory(settings: EngineSettings) -> str:

@@ -94,8 +94,8 @@ def test_bad_places_name_the_argument(workplace: Path, place: str) -> None:
 
 def test_an_engine_that_cannot_load_is_one_line(workplace: Path) -> None:
     with fake_engine(load_error="checkpoint: shard 2 is truncated") as environment:
-        line = refused(run("complete", f"{workplace}/shape.py:2:20", **environment), status=1)
-    assert line == "diffill: engine: checkpoint: shard 2 is truncated"
+        line = refused(run("complete", f"{workplace}/shape.py:2:20", **environment))
+    assert line == "diffill: checkpoint: shard 2 is truncated"
 
 
 def test_a_checkpoint_without_tokenizer_is_refused(workplace: Path, engine: dict[str, str]) -> None:

@@ -47,5 +47,5 @@ def test_plain_text_where_there_is_no_terminal(engine: dict[str, str]) -> None:
 
 def test_an_engine_that_cannot_load_is_one_line() -> None:
     with fake_engine(load_error="checkpoint: weights.json is missing") as environment:
-        line = refused(run("demo", **environment), status=1)
-    assert line == "diffill: engine: checkpoint: weights.json is missing"
+        line = refused(run("demo", **environment))
+    assert line == "diffill: checkpoint: weights.json is missing"
