@@ -1,0 +1,151 @@
+"""Line holes in a repository: take a line out, keep its indentation, and see whether the same line comes back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from diffill.model.fim import fim_prompt
+from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
+from diffill.model.tokenizer import Tokenizer
+
+from ..sources import LANGUAGES
+from .statistics import bootstrap_interval
+
+SKIPPED = {"node_modules", "build", "dist", "vendor"}
+MAX_FILE_BYTES = 200_000
+MAX_LINE = 160
+CONTEXT_CHARACTERS = 4000
+"""Taken on each side of a hole: more than the prompt's budget holds."""
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hole:
+    """One line to bring back."""
+
+    name: str
+    """`PATH:LINE` below the repository."""
+    prefix: str
+    suffix: str
+    missing: str
+
+
+class HoleResult(msgspec.Struct, frozen=True, kw_only=True):
+    task_id: str
+    passed: bool
+    text: str
+
+
+class HolesReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A hole passes when the whole line is equal, trailing space aside."""
+
+    suite: str = "holes"
+    mode: Mode
+    n: int
+    passed: int
+    rate: float
+    ci95: tuple[float, float]
+    exact_match: float
+    tokens_per_forward: float
+    floor: float = 0.0
+    """No line is empty, so an empty answer never passes."""
+    milliseconds: float
+    """Mean time of an answer, prompt included."""
+    cases: list[HoleResult]
+    model: ModelInfo
+    device: str
+
+
+def punch_holes(repository: Path, *, count: int, seed: int) -> list[Hole]:
+    """`count` seeded holes, files weighted by their lines.
+
+    Raises:
+        ValueError: the directory is missing, or has no line to take out.
+    """
+    if not repository.is_dir():
+        raise ValueError(f"repo: {repository} is not a directory")
+    places = [(path, line) for path in _files(repository) for line in _lines(path)]
+    if not places:
+        raise ValueError(f"repo: {repository} has no source line to take out")
+    generator = random.Random(seed)
+    chosen = generator.sample(places, min(count, len(places)))
+    return [_hole(repository, path, line) for path, line in chosen]
+
+
+def evaluate_holes(
+    holes: Sequence[Hole],
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    *,
+    mode: Mode,
+    seed: int,
+    on_case: Callable[[HoleResult], None] = lambda result: None,
+) -> HolesReport:
+    """Fill every hole greedily and compare."""
+    results: list[HoleResult] = []
+    tokens = passes = 0
+    milliseconds = 0.0
+    for hole in holes:
+        prompt = fim_prompt(tokenizer.encode(hole.prefix), tokenizer.encode(hole.suffix))
+        answer = decoder.decode(
+            DecodeRequest(prompt=pack_ids(prompt), mode=mode, max_tokens=MAX_TOKENS, stop_at_line_end=True)
+        )
+        ids = unpack_ids(answer.tokens)
+        tokens += len(ids)
+        passes += answer.forward_passes
+        milliseconds += answer.prefill_ms + answer.denoise_ms
+        text = tokenizer.decode(ids).split("\n", 1)[0]
+        results.append(HoleResult(task_id=hole.name, passed=text.rstrip() == hole.missing.rstrip(), text=text))
+        on_case(results[-1])
+    passed = [result.passed for result in results]
+    return HolesReport(
+        mode=mode,
+        n=len(passed),
+        passed=sum(passed),
+        rate=sum(passed) / len(passed),
+        ci95=bootstrap_interval(passed, seed=seed),
+        exact_match=sum(passed) / len(passed),
+        tokens_per_forward=tokens / max(1, passes),
+        milliseconds=milliseconds / len(passed),
+        cases=results,
+        model=decoder.info,
+        device=decoder.info.device,
+    )
+
+
+def _files(repository: Path) -> Iterator[Path]:
+    for path in sorted(repository.rglob("*")):
+        inside = path.relative_to(repository).parts
+        hidden = any(part.startswith(".") or part in SKIPPED for part in inside)
+        if path.suffix in LANGUAGES and not hidden and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
+            yield path
+
+
+def _lines(path: Path) -> Iterator[int]:
+    """Indices of the lines worth asking for: code of some length, no comment."""
+    for index, line in enumerate(_text(path).split("\n")):
+        code = line.strip()
+        if len(code) >= 4 and len(line) <= MAX_LINE and not code.startswith(("#", "//", "*", "/*")):
+            yield index
+
+
+def _hole(repository: Path, path: Path, index: int) -> Hole:
+    lines = _text(path).split("\n")
+    line = lines[index]
+    indentation = line[: len(line) - len(line.lstrip())]
+    before = "".join(text + "\n" for text in lines[:index]) + indentation
+    after = "".join("\n" + text for text in lines[index + 1 :])
+    return Hole(
+        name=f"{path.relative_to(repository)}:{index + 1}",
+        prefix=before[-CONTEXT_CHARACTERS:],
+        suffix=after[:CONTEXT_CHARACTERS],
+        missing=line[len(indentation) :],
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", errors="replace").replace("\r\n", "\n")
