@@ -27,19 +27,20 @@ def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -
         accepted = _agreement(draft, checked.tokens)
         cache.keep(clean[: accepted + 1])
 
-        start = len(answer.tokens)
-        confidence = [exp(value) for value in checked.log_probability[: accepted + 1]]
+        start, shown = len(answer.tokens), 0
         for token, log_probability in zip(
             checked.tokens[: accepted + 1], checked.log_probability[: accepted + 1], strict=True
         ):
+            shown += 1
             if not answer.place(token, log_probability):
                 break
         answer.rounds += 1
-        last = checked.tokens[accepted]
-        first = len(clean) + accepted * size
-        drafted = network.predict(states[first + 1 : first + size])
-        draft = drafted.tokens
-        yield Snapshot(start, tuple(checked.tokens[: accepted + 1]), tuple(confidence))
+        if answer.finish is None:
+            last = checked.tokens[accepted]
+            first = len(clean) + accepted * size
+            draft = network.predict(states[first + 1 : first + size]).tokens
+        confidence = tuple(exp(value) for value in checked.log_probability[:shown])
+        yield Snapshot(start, tuple(checked.tokens[:shown]), confidence)
 
 
 def _agreement(draft: list[int], checked: list[int]) -> int:

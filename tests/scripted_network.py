@@ -1,0 +1,58 @@
+"""A network that follows a script: what comes next is a function of the text so far, and drafts are right when told.
+
+It stands behind the decoding modes in place of the real one, so that every course of events can be brought about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diffill.model.cache import KVCache
+from diffill.model.config import ModelConfig
+from diffill.model.network import Block, Prediction
+from torch import Tensor
+
+Text = tuple[int, ...]
+
+
+class ScriptedNetwork:
+    """Answers like `Network`. A "state" is a row of a token and its log-probability."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        next_token: Callable[[Text], int],
+        *,
+        draft_is_right: Callable[[Text, int], bool] = lambda text, place: True,
+        log_probability: float = -0.5,
+    ) -> None:
+        self.config = config
+        self._next, self._right = next_token, draft_is_right
+        self._log_probability = log_probability
+        self.steps: list[tuple[Text, Text, tuple[Block, ...]]] = []
+        """Of every step: what the cache held, the clean tokens, the blocks."""
+
+    def new_cache(self) -> KVCache:
+        return KVCache(self.config, device=torch.device("cpu"), dtype=torch.float32)
+
+    def step(self, cache: KVCache, clean: Sequence[int], blocks: Sequence[Block] = ()) -> Tensor:
+        held = tuple(cache.tokens)
+        self.steps.append((held, tuple(clean), tuple(blocks)))
+        rows = [self._next((*held, *clean[: index + 1])) for index in range(len(clean))]
+        for block in blocks:
+            text = (*held, *clean[: block.before])
+            for place in range(len(block.tokens)):
+                truth = self._next(text)
+                rows.append(truth if self._right(text, place) else truth + 1)
+                text = (*text, truth)
+        return torch.tensor([[token, self._log_probability] for token in rows], dtype=torch.float64)
+
+    def predict(self, states: Tensor) -> Prediction:
+        return Prediction([int(token) for token in states[:, 0]], states[:, 1].tolist())
+
+
+def as_network(network: ScriptedNetwork) -> Any:
+    """For the type checker: the modes ask for a `Network` and use only what is scripted here."""
+    return network
