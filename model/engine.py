@@ -14,6 +14,7 @@ from .decoding import MODES, Answer, Snapshot
 from .device import choose_device
 from .network import PREFILL_TOKENS, Network, load_network
 from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
+from .threads import FreeCores
 from .tokenizer import Tokenizer
 
 CACHES = 4
@@ -31,6 +32,7 @@ class BlockDecoder:
         self.network, self.info = network, info
         self._ends_line = tokenizer.ends_line
         self._caches: list[KVCache] = []
+        self._cores = FreeCores() if network.device.type == "cpu" else None
 
     def decode(
         self,
@@ -48,6 +50,8 @@ class BlockDecoder:
         if problem := request.problem(self.info.vocabulary_size):
             raise ValueError(problem)
         began = time.perf_counter()
+        if self._cores is not None:
+            torch.set_num_threads(self._cores.count())
         *prompt, last = unpack_ids(request.prompt)
         cache, cached = self._cache_for(prompt)
         self._prefill(cache, prompt[cached:], is_cancelled)
