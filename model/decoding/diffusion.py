@@ -53,9 +53,7 @@ class DraftBlock:
         best, certain = prediction.tokens, [exp(value) for value in prediction.log_probability]
         left_most = self.tokens.index(MASK)
         outlook = [guess if token == MASK else token for token, guess in zip(self.tokens, best, strict=True)]
-        end = self._end(outlook) + 1
-        for index in range(min(end, len(best))):
-            token = self.tokens[index]
+        for index, token in enumerate(self.tokens):
             if token == MASK:
                 self.confidence[index] = certain[index]
                 if index == left_most or certain[index] >= self.threshold:
@@ -63,6 +61,8 @@ class DraftBlock:
             elif token != best[index] and certain[index] >= self.revise_threshold and not self._revised[index]:
                 self._revised[index] = True  # once a place, so that two readings cannot alternate for ever
                 self._place(index, prediction)
+            if END_OF_MIDDLE in (outlook[index], self.tokens[index]):
+                break
 
     def _place(self, index: int, prediction: Prediction) -> None:
         self.tokens[index] = prediction.tokens[index]
