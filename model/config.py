@@ -29,6 +29,8 @@ class ModelConfig:
     """Tokens denoised together in `diffusion` mode; the size the model was trained with."""
     draft_size: int = 3
     """Tokens drafted beyond the next one in `verify` mode: small, because every rejected draft was paid for."""
+    draft_threshold: float = 0.3
+    """`verify`: drafts are checked up to the first that is less probable than this."""
     threshold: float = 0.8
     """`diffusion`: a masked position is placed when its best token reaches this probability."""
     revise_threshold: float = 0.9
@@ -42,7 +44,7 @@ class ModelConfig:
         for name in ("block_size", "num_layers", "hidden_size", "vocabulary_size", "max_positions"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive")
-        for name in ("threshold", "revise_threshold"):
+        for name in ("draft_threshold", "threshold", "revise_threshold"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
 

@@ -7,10 +7,11 @@ just those. Whatever is accepted, the block that continues from there is already
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from math import exp
 
 from ..cache import KVCache
-from ..network import Block, Network
+from ..network import Block, Network, Prediction
 from ..tokenizer import MASK
 from .answer import Answer, Snapshot
 
@@ -38,9 +39,21 @@ def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -
         if answer.finish is None:
             last = checked.tokens[accepted]
             first = len(clean) + accepted * size
-            draft = network.predict(states[first + 1 : first + size]).tokens
+            draft = _worth_checking(network.predict(states[first : first + size]), last, network.config.draft_threshold)
         confidence = tuple(exp(value) for value in checked.log_probability[:shown])
         yield Snapshot(start, tuple(checked.tokens[:shown]), confidence)
+
+
+def _worth_checking(block: Prediction, decided: int, threshold: float) -> list[int]:
+    """The drafts behind the token that is `decided`, up to the first that the block itself doubts.
+
+    Every draft costs a row to check it and a block to go on behind it. None are worth that when the block expected
+    another token at the decided place: what it says after that belongs to another text.
+    """
+    if block.tokens[0] != decided:
+        return []
+    drafts = zip(block.tokens[1:], block.log_probability[1:], strict=True)
+    return [token for token, _ in takewhile(lambda draft: exp(draft[1]) >= threshold, drafts)]
 
 
 def _agreement(draft: list[int], checked: list[int]) -> int:

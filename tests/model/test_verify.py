@@ -110,6 +110,25 @@ def test_passes_when_so_many_drafts_are_right(accepted: int) -> None:
     assert answer.tokens == list(range(40, 40 + len(answer.tokens)))
 
 
+@pytest.mark.parametrize("log_probability, checked", [(-0.5, 3), (-3.0, 0)])
+def test_drafts_that_the_block_doubts_are_not_checked(log_probability: float, checked: int) -> None:
+    scripted = ScriptedNetwork(
+        tiny_config(draft_size=3, draft_threshold=0.3), continues(list(range(40, 80))), log_probability=log_probability
+    )
+    answer, _, _ = decode("verify", as_network(scripted), PROMPT, max_tokens=9)
+    assert answer.tokens == list(range(40, 49))
+    assert [len(clean) - 1 for _, clean, _ in scripted.steps[2:]] == [checked] * (len(scripted.steps) - 2)
+
+
+def test_a_block_that_expected_another_token_drafts_nothing() -> None:
+    scripted = ScriptedNetwork(
+        tiny_config(draft_size=3), continues([40, 41, 42, 43]), draft_is_right=lambda text, place: place > 0
+    )
+    answer, _, _ = decode("verify", as_network(scripted), PROMPT)
+    assert answer.tokens == [40, 41, 42, 43]
+    assert all(len(clean) == 1 for _, clean, _ in scripted.steps[1:])
+
+
 def test_a_step_is_the_draft_and_a_block_for_every_outcome() -> None:
     scripted = ScriptedNetwork(tiny_config(draft_size=2), continues([40, 41, 42, 43, 44, 45]))
     decode("verify", as_network(scripted), PROMPT, max_tokens=4)
