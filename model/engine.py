@@ -113,6 +113,11 @@ def load_decoder(
     tokenizer = Tokenizer.load(checkpoint)
     network = load_network(checkpoint, device=torch.device(chosen), on_progress=on_progress)
     config = network.config
+    if tokenizer.vocabulary_size != config.vocabulary_size:
+        raise ValueError(
+            f"checkpoint: {checkpoint}: tokenizer.json has {tokenizer.vocabulary_size} tokens, "
+            f"config.json says {config.vocabulary_size}"
+        )
     info = ModelInfo(
         name=config.name,
         hash=checkpoint_hash(checkpoint),

@@ -28,14 +28,14 @@ class ScriptedNetwork:
         draft_is_right: Callable[[Text, int], bool] = lambda text, place: True,
         log_probability: float = -0.5,
     ) -> None:
-        self.config = config
+        self.config, self.device = config, torch.device("cpu")
         self._next, self._right = next_token, draft_is_right
         self._log_probability = log_probability
         self.steps: list[tuple[Text, Text, tuple[Block, ...]]] = []
         """Of every step: what the cache held, the clean tokens, the blocks."""
 
     def new_cache(self) -> KVCache:
-        return KVCache(self.config, device=torch.device("cpu"), dtype=torch.float32)
+        return KVCache(self.config, device=self.device, dtype=torch.float32)
 
     def step(self, cache: KVCache, clean: Sequence[int], blocks: Sequence[Block] = ()) -> Tensor:
         held = tuple(cache.tokens)

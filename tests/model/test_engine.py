@@ -1,0 +1,243 @@
+"""The decoder as the engine process uses it: reuse between requests, cancellation, bounds, and what it reports."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from diffill.model.checkpoint import checkpoint_hash
+from diffill.model.device import choose_device
+from diffill.model.engine import CACHES, BlockDecoder, load_decoder
+from diffill.model.network import PREFILL_TOKENS
+from diffill.model.request import (
+    MAX_NEW_TOKENS,
+    MAX_PROMPT_TOKENS,
+    Cancelled,
+    DecodeRequest,
+    DecodeResult,
+    Mode,
+    ModelInfo,
+    Step,
+    pack_ids,
+    unpack_ids,
+)
+from diffill.model.threads import FreeCores
+from diffill.model.tokenizer import END_OF_MIDDLE, MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX
+
+from tests.scripted_network import ScriptedNetwork, as_network
+from tests.tiny import VOCABULARY_SIZE, tiny_checkpoint, tiny_config, tiny_network, tiny_tokenizer, tiny_weights
+
+MODES: tuple[Mode, ...] = ("ar", "verify", "diffusion")
+INFO = ModelInfo(
+    name="tiny",
+    hash="0" * 12,
+    adapter=None,
+    device="cpu",
+    vocabulary_size=VOCABULARY_SIZE,
+    block_size=8,
+    parameters=1,
+)
+NETWORK = tiny_network(tiny_config())
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FreeCores, "count", lambda self: 1)
+
+
+def new_decoder() -> BlockDecoder:
+    return BlockDecoder(NETWORK, tokenizer=tiny_tokenizer(), info=INFO)
+
+
+def text(length: int, seed: int) -> list[int]:
+    generator = random.Random(seed)
+    return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(length)]
+
+
+def prompt_of(prefix: list[int], suffix: list[int]) -> list[int]:
+    return [SUFFIX, *suffix, PREFIX, *prefix, MIDDLE]
+
+
+def request_of(prompt: list[int], mode: Mode = "verify", max_tokens: int = 10, **rest: bool) -> DecodeRequest:
+    return DecodeRequest(prompt=pack_ids(prompt), mode=mode, max_tokens=max_tokens, **rest)
+
+
+def said(result: DecodeResult) -> tuple[bytes, str, float]:
+    return result.tokens, result.finish, result.score
+
+
+def cancel_after(passes: int) -> Callable[[], bool]:
+    asked = iter(range(10_000))
+    return lambda: next(asked) >= passes
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_typing_reuses_all_but_what_changed(mode: Mode) -> None:
+    """The suffix comes first, so that a longer prefix only adds to what is cached; MIDDLE itself is not cached."""
+    decoder = new_decoder()
+    suffix, prefix = text(40, 1), text(30, 2)
+    first = decoder.decode(request_of(prompt_of(prefix, suffix), mode))
+    assert first.cached_tokens == 0
+    common = 2 + len(suffix) + len(prefix)
+    again = decoder.decode(request_of(prompt_of(prefix, suffix), mode))
+    assert again.cached_tokens == common
+    assert said(again) == said(first)
+    longer = request_of(prompt_of([*prefix, 77, 78], suffix), mode)
+    typed = decoder.decode(longer)
+    assert typed.cached_tokens == common
+    assert said(typed) == said(new_decoder().decode(longer)), "a warm cache must not show in the answer"
+    deleted = request_of(prompt_of(prefix[:-4], suffix), mode)
+    assert decoder.decode(deleted).cached_tokens == common - 4
+    assert said(decoder.decode(deleted)) == said(new_decoder().decode(deleted))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_accepted_and_typed_on_is_answered_as_without_a_cache(mode: Mode) -> None:
+    """Answers stay in the cache behind the prompt, where a later prompt may meet them."""
+    decoder = new_decoder()
+    prompt = [*prompt_of(text(20, 3), text(10, 4))]
+    answer = unpack_ids(decoder.decode(request_of(prompt, mode)).tokens)
+    later = request_of([*prompt, *answer, 90, 91], mode)
+    assert said(decoder.decode(later)) == said(new_decoder().decode(later))
+
+
+@pytest.mark.parametrize("passes", range(6))
+@pytest.mark.parametrize("mode", MODES)
+def test_cancellation_leaves_a_cache_to_go_on_with(mode: Mode, passes: int) -> None:
+    decoder = new_decoder()
+    wanted = request_of(prompt_of(text(PREFILL_TOKENS, 5), text(PREFILL_TOKENS, 6)), mode)
+    steps: list[Step] = []
+    with pytest.raises(Cancelled):
+        decoder.decode(wanted, on_step=steps.append, is_cancelled=cancel_after(passes))
+    prefill = -(-(2 * PREFILL_TOKENS + 2) // PREFILL_TOKENS)
+    assert len(steps) == max(0, passes - prefill + 1), "no pass is begun once it is cancelled"
+    result = decoder.decode(wanted)
+    assert result.cached_tokens == min(passes * PREFILL_TOKENS, 2 * PREFILL_TOKENS + 2)
+    assert said(result) == said(new_decoder().decode(wanted))
+
+
+def test_more_documents_than_caches() -> None:
+    """The least recently used document gives way, and every answer is as if there were no other document."""
+    decoder = new_decoder()
+    prompts = [prompt_of(text(30, 10 + seed), text(20, 20 + seed)) for seed in range(CACHES + 2)]
+    alone = [said(new_decoder().decode(request_of(prompt, max_tokens=4))) for prompt in prompts]
+    for prompt, wanted in zip(prompts, alone, strict=True):
+        result = decoder.decode(request_of(prompt, max_tokens=4))
+        assert said(result) == wanted
+        assert result.cached_tokens <= 1  # all prompts begin with SUFFIX
+    # The last four are held; asking for them in order touches each, so that 0 then replaces the oldest of them, 2.
+    for index in (2, 3, 4, 5):
+        result = decoder.decode(request_of(prompts[index], max_tokens=4))
+        assert (result.cached_tokens, said(result)) == (len(prompts[index]) - 1, alone[index])
+    assert decoder.decode(request_of(prompts[0], max_tokens=4)).cached_tokens <= 1
+    assert decoder.decode(request_of(prompts[3], max_tokens=4)).cached_tokens == len(prompts[3]) - 1
+    assert decoder.decode(request_of(prompts[2], max_tokens=4)).cached_tokens <= 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_steps_end_as_the_answer(mode: Mode) -> None:
+    steps: list[Step] = []
+    result = new_decoder().decode(request_of(prompt_of(text(20, 7), []), mode, 12), on_step=steps.append)
+    assert [step.forward_pass for step in steps] == list(range(1, result.forward_passes + 1))
+    shown: list[int] = []
+    for step in steps:
+        shown[step.start :] = unpack_ids(step.tokens)
+        assert len(step.confidence) * 4 == len(step.tokens)
+        assert all(0.0 <= value <= 1.0 for value in step.confidence)
+    answer = unpack_ids(result.tokens)
+    assert shown[: len(answer)] == answer
+    assert result.steps == result.forward_passes
+    assert result.score < 0.0
+    assert result.prefill_ms > 0.0
+    assert result.denoise_ms > 0.0
+
+
+def test_passes_of_plain_decoding_are_its_tokens() -> None:
+    result = new_decoder().decode(request_of(prompt_of(text(20, 8), []), "ar", 9))
+    assert result.finish == "length"
+    assert result.forward_passes == len(unpack_ids(result.tokens)) == 9
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stop_at_the_end_of_a_line(mode: Mode) -> None:
+    tokenizer = tiny_tokenizer()
+    line = tokenizer.encode("return x\nand more")
+    prompt = prompt_of([40], [])
+    network = ScriptedNetwork(tiny_config(), lambda seen: [*line, END_OF_MIDDLE][len(seen) - len(prompt)])
+    decoder = BlockDecoder(as_network(network), tokenizer=tokenizer, info=INFO)
+    result = decoder.decode(request_of(prompt, mode, 10, stop_at_line_end=True))
+    assert tokenizer.decode(unpack_ids(result.tokens)) == "return x\n"
+    assert result.finish == "line"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_to_say(mode: Mode) -> None:
+    network = ScriptedNetwork(tiny_config(), lambda seen: END_OF_MIDDLE)
+    decoder = BlockDecoder(as_network(network), tokenizer=tiny_tokenizer(), info=INFO)
+    result = decoder.decode(request_of(prompt_of([40], []), mode))
+    assert (result.tokens, result.finish, result.forward_passes, result.score) == (b"", "eom", 1, -0.5)
+
+
+def test_a_prompt_of_one_token() -> None:
+    result = new_decoder().decode(request_of([MIDDLE], max_tokens=2))
+    assert result.cached_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (DecodeRequest(prompt=b""), "prompt"),
+        (DecodeRequest(prompt=b"\x01\x02\x03"), "prompt"),
+        (request_of([VOCABULARY_SIZE]), "prompt"),
+        (request_of([2**32 - 1]), "prompt"),
+        (request_of([20] * (MAX_PROMPT_TOKENS + 1)), "prompt"),
+        (request_of([20], max_tokens=0), "max_tokens"),
+        (request_of([20], max_tokens=-1), "max_tokens"),
+        (request_of([20], max_tokens=MAX_NEW_TOKENS + 1), "max_tokens"),
+    ],
+)
+def test_out_of_bounds_names_the_field(request_: DecodeRequest, field: str) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: ") as caught:
+        new_decoder().decode(request_)
+    assert "\n" not in str(caught.value)
+
+
+def test_loaded_from_a_directory(tmp_path: Path) -> None:
+    directory = tiny_checkpoint(tmp_path / "made")
+    decoder = load_decoder(checkpoint=directory, device="cpu")
+    info = decoder.info
+    assert (info.name, info.device, info.adapter) == ("tiny", "cpu", None)
+    assert info.hash == checkpoint_hash(directory)
+    assert info.vocabulary_size == VOCABULARY_SIZE
+    assert info.parameters == sum(
+        weight.numel() for weight in tiny_weights(tiny_config()).values() if weight.dim() == 2
+    )
+    prompt = request_of(prompt_of(text(20, 9), text(9, 9)))
+    assert said(decoder.decode(prompt)) == said(new_decoder().decode(prompt))
+
+
+def test_nothing_to_load(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="missing is not a directory"):
+        load_decoder(checkpoint=tmp_path / "missing", device="cpu")
+    with pytest.raises(ValueError, match=r"tokenizer\.json is missing"):
+        load_decoder(checkpoint=tmp_path, device="cpu")
+
+
+def test_a_tokenizer_of_another_model(tmp_path: Path) -> None:
+    """Its ids would be looked up in rows that are not there, or mean something else."""
+    directory = tiny_checkpoint(tmp_path / "made", config=tiny_config(vocabulary_size=VOCABULARY_SIZE + 7))
+    with pytest.raises(ValueError, match=r"tokenizer\.json.*273.*280"):
+        load_decoder(checkpoint=directory, device="cpu")
+
+
+def test_device_by_name() -> None:
+    assert choose_device("cpu")[0] == "cpu"
+    with pytest.raises(ValueError, match="device: 'gpu' is not one of"):
+        choose_device("gpu")
+    for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if not there:
+            with pytest.raises(ValueError, match=f"^device: {name}"):
+                choose_device(name)
