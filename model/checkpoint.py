@@ -94,13 +94,12 @@ def load_checkpoint(
             part = load(data)
         except SafetensorError as error:
             raise ValueError(f"checkpoint: {directory / name} is not a safetensors file: {error}") from None
+        _check_values(directory / name, part)
         if repeated := tensors.keys() & part.keys():
             raise ValueError(f"checkpoint: {directory / name} repeats the tensor {sorted(repeated)[0]}")
         tensors |= part
         on_progress(done / len(shards))
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ValueError(f"checkpoint: {directory} holds a value in {name} that is not finite")
+    _check_scales(directory, tensors)
     return config, tensors
 
 
@@ -134,9 +133,31 @@ def _shards(directory: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"checkpoint: {path} is not a list of shards") from None
     for name in shards:
-        if Path(name).name != name:
+        if name in ("", "..") or Path(name).name != name:
             raise ValueError(f"checkpoint: {path} names a shard outside its directory: {name!r}")
     return shards
+
+
+def _check_values(path: Path, part: dict[str, Tensor]) -> None:
+    for name, tensor in part.items():
+        if tensor.dtype not in (torch.float32, torch.bfloat16, torch.int8):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ValueError(f"checkpoint: {path} holds {name} as {kind}, which is not float32, bfloat16 or int8")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"checkpoint: {path} holds a value in {name} that is not finite")
+
+
+def _check_scales(directory: Path, tensors: dict[str, Tensor]) -> None:
+    """Every int8 matrix has one fp32 scale a row, and there is no other scale."""
+    wanted = {name + SCALE_SUFFIX: tensor.shape[:1] for name, tensor in tensors.items() if tensor.dtype == torch.int8}
+    found = {
+        name: tensor.shape if tensor.dtype == torch.float32 else None
+        for name, tensor in tensors.items()
+        if name.endswith(SCALE_SUFFIX)
+    }
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in wanted or name not in found or wanted[name] != found[name]:
+            raise ValueError(f"checkpoint: {directory}: {name} is not one float32 for each row of an int8 matrix")
 
 
 def _parts(tensors: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:

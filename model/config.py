@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from math import inf
 from pathlib import Path
+from typing import Any
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "default"
 CONFIG_FILE = "config.json"
+KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +40,20 @@ class ModelConfig:
     """`diffusion`: a placed token is replaced when another reaches this probability in the revision pass."""
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value: Any = getattr(self, item.name)
+            if type(value) not in KINDS[str(item.type)]:
+                raise ValueError(f"{item.name}: {value!r} is not of type {item.type}")
+            if not isinstance(value, str) and not 0 < value < inf:
+                raise ValueError(f"{item.name}: {value} is not positive")
         if self.num_heads % self.num_key_value_heads:
             raise ValueError(
                 f"num_heads: {self.num_heads} is not a multiple of num_key_value_heads {self.num_key_value_heads}"
             )
-        for name in ("block_size", "num_layers", "hidden_size", "vocabulary_size", "max_positions"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
+        if self.head_size % 2:
+            raise ValueError(f"head_size: {self.head_size} is odd, but positions rotate pairs")
         for name in ("draft_threshold", "threshold", "revise_threshold"):
-            if not 0.0 < getattr(self, name) <= 1.0:
+            if getattr(self, name) > 1.0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
 
     @classmethod
@@ -53,14 +61,15 @@ class ModelConfig:
         """Read `config.json`.
 
         Raises:
-            ValueError: the file is missing, is not JSON, or has an unknown or missing key; one line that names it.
+            ValueError: the file is missing, is not JSON, or has an unknown, missing or impossible key; one line that
+                names file and key.
         """
         path = directory / CONFIG_FILE
         try:
             values = json.loads(path.read_text("utf-8"))
         except OSError as error:
             raise ValueError(f"checkpoint: cannot read {path}: {error.strerror}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"checkpoint: {path} is not JSON: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"checkpoint: {path} does not hold a JSON object")
@@ -68,7 +77,7 @@ class ModelConfig:
             raise ValueError(f"checkpoint: {path} has an unknown key: {', '.join(sorted(unknown))}")
         try:
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"checkpoint: {path}: {error}") from None
 
     def to_json(self) -> str:

@@ -91,12 +91,13 @@ class Int8Embedding(nn.Module):
 
 
 def load_int8(model: Transformer, tensors: dict[str, Tensor]) -> None:
-    """Replace the linears and the embedding of `model` by int8 ones and load the norms."""
+    """Replace the linears and the embedding of `model` by int8 ones; what is stored in floating point stays so."""
     matrices = [name for name in tensors if name + SCALE_SUFFIX in tensors]
     for name in matrices:
         path = name.removesuffix(".weight")
         made = Int8Embedding if path == "embedding" else Int8Linear
         parent = model.get_submodule(path.rpartition(".")[0])
         setattr(parent, path.rpartition(".")[2], made(tensors[name], tensors[name + SCALE_SUFFIX]))
-    norms = {name: tensor for name, tensor in tensors.items() if name.endswith("norm.weight")}
-    model.load_state_dict(norms, assign=True)
+    names = {*matrices, *(name + SCALE_SUFFIX for name in matrices)}
+    rest = {name: tensor.float() for name, tensor in tensors.items() if name not in names}
+    model.load_state_dict(rest, assign=True)

@@ -27,10 +27,12 @@ class ScriptedNetwork:
         *,
         draft_is_right: Callable[[Text, int], bool] = lambda text, place: True,
         log_probability: float = -0.5,
+        draft_log_probability: Callable[[Text, int], float] | None = None,
     ) -> None:
         self.config, self.device = config, torch.device("cpu")
         self._next, self._right = next_token, draft_is_right
         self._log_probability = log_probability
+        self._draft_log_probability = draft_log_probability or (lambda text, place: log_probability)
         self.steps: list[tuple[Text, Text, tuple[Block, ...]]] = []
         """Of every step: what the cache held, the clean tokens, the blocks."""
 
@@ -40,14 +42,15 @@ class ScriptedNetwork:
     def step(self, cache: KVCache, clean: Sequence[int], blocks: Sequence[Block] = ()) -> Tensor:
         held = tuple(cache.tokens)
         self.steps.append((held, tuple(clean), tuple(blocks)))
-        rows = [self._next((*held, *clean[: index + 1])) for index in range(len(clean))]
+        rows = [(self._next((*held, *clean[: index + 1])), self._log_probability) for index in range(len(clean))]
         for block in blocks:
             text = (*held, *clean[: block.before])
             for place in range(len(block.tokens)):
                 truth = self._next(text)
-                rows.append(truth if self._right(text, place) else truth + 1)
+                token = truth if self._right(text, place) else truth + 1
+                rows.append((token, self._draft_log_probability(text, place)))
                 text = (*text, truth)
-        return torch.tensor([[token, self._log_probability] for token in rows], dtype=torch.float64)
+        return torch.tensor(rows, dtype=torch.float64)
 
     def predict(self, states: Tensor) -> Prediction:
         return Prediction([int(token) for token in states[:, 0]], states[:, 1].tolist())

@@ -137,3 +137,16 @@ def test_every_matrix_is_replaced() -> None:
     assert len(int8) == 4 * config.num_layers + 1  # four in each layer, and the head
     assert not [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     assert all(not parameter.is_meta for parameter in model.parameters())
+
+
+def test_a_matrix_may_stay_in_floating_point() -> None:
+    config = tiny_config()
+    stored = tiny_weights(config)
+    rows, scale = quantize_rows(stored["layers.0.down.weight"])
+    mixed = stored | {"layers.0.down.weight": rows, "layers.0.down.weight" + SCALE_SUFFIX: scale}
+    with torch.device("meta"):
+        model = Transformer(config)
+    load_int8(model, mixed)
+    assert isinstance(model.layers[0].down, Int8Linear)
+    assert torch.equal(model.layers[1].down.weight, stored["layers.1.down.weight"])
+    assert torch.equal(model.embedding.weight, stored["embedding.weight"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from math import log
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def continues(continuation: list[int]) -> Callable[[Text], int]:
 @pytest.mark.parametrize("draft_size", [1, 2, 3])
 def test_same_tokens_as_plain_decoding(draft_size: int) -> None:
     """int8 weights, random prompts of many lengths."""
-    network = tiny_network(tiny_config(draft_size=draft_size))
+    network = tiny_network(tiny_config(draft_size=draft_size, draft_threshold=0.01))  # most drafts are checked
     generator = random.Random(draft_size)
     seen = set()
     for _ in range(50):
@@ -139,6 +140,26 @@ def test_a_step_is_the_draft_and_a_block_for_every_outcome() -> None:
     held, clean, blocks = second
     assert (held, clean) == (tuple(PROMPT), (40, 41, 42))
     assert [block.before for block in blocks] == [1, 2, 3]
+
+
+def test_drafts_end_where_the_block_doubts() -> None:
+    """A rejected draft is paid for, so one that is hardly believed is not checked, nor is anything behind it."""
+    scripted = ScriptedNetwork(
+        tiny_config(draft_size=3, draft_threshold=0.3),
+        continues(list(range(40, 60))),
+        draft_log_probability=lambda text, place: log(0.29 if place == 2 else 0.31),
+    )
+    decode("verify", as_network(scripted), PROMPT, max_tokens=6)
+    assert [clean for _, clean, _ in scripted.steps[1:]] == [(33,), (40, 41), (42, 43), (44, 45)]
+
+
+def test_no_draft_is_checked_that_belongs_to_another_text() -> None:
+    scripted = ScriptedNetwork(
+        tiny_config(draft_size=3), continues(list(range(40, 60))), draft_is_right=lambda text, place: place != 0
+    )
+    answer, _, _ = decode("verify", as_network(scripted), PROMPT, max_tokens=3)
+    assert answer.tokens == [40, 41, 42]
+    assert [clean for _, clean, _ in scripted.steps[1:]] == [(33,), (40,), (41,)]
 
 
 def test_plain_decoding_is_one_token_a_pass() -> None:
