@@ -82,15 +82,14 @@ class Tokenizer:
         self._backend.save(str(directory / TOKENIZER_FILE), pretty=False)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`. Strings that look like control tokens are encoded as the text they are."""
+        """Token ids of `text`. Strings that look like control tokens are encoded as the text they are.
+
+        Bytes that the vocabulary does not know (six control characters, unassigned planes) are left out.
+        """
         # Lone surrogates cannot be UTF-8; an editor may send one while a character is half typed.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._backend.encode(clean, add_special_tokens=False).ids
         return ids
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """As `encode`, on all cores; for the corpus."""
-        return [encoding.ids for encoding in self._backend.encode_batch(list(texts), add_special_tokens=False)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; control ids are dropped, a cut character becomes U+FFFD."""
