@@ -98,10 +98,18 @@ class Tokenizer:
         )
         return text
 
-    @property
+    @cached_property
     def vocabulary_size(self) -> int:
         size: int = self._backend.get_vocab_size()
         return size
+
+    @cached_property
+    def begins_with_space(self) -> np.ndarray:
+        """Whether a token's text begins with a space.  # [V] bool"""
+        flags = np.zeros(self.vocabulary_size, dtype=bool)
+        for token, index in self._backend.get_vocab().items():
+            flags[index] = token.startswith("Ġ")  # byte-level spelling of a space
+        return flags
 
     @cached_property
     def ends_line(self) -> np.ndarray:
