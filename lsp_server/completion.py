@@ -74,16 +74,19 @@ async def complete(
     span = find_span(text, offset, syntax, invoked=invoked)
     if span is None:
         return []
+    prompt = build_prompt(span.prefix, span.suffix, tokenizer)
     request = DecodeRequest(
-        prompt=pack_ids(build_prompt(span.prefix, span.suffix, tokenizer)),
+        prompt=pack_ids(prompt.ids),
         mode=mode,
         max_tokens=span.max_tokens if max_tokens is None else max_tokens,
         stop_at_line_end=span.stop_at_line_end,
+        starts_with_space=prompt.cut.space,
         document=key,
         trace=trace,
     )
     result = await engine.decode(request, on_step=on_step)
-    filled = insertion(tokenizer.decode(unpack_ids(result.tokens)), span, syntax, finish=result.finish)
+    answer = prompt.cut.answer(tokenizer.decode(unpack_ids(result.tokens)))
+    filled = insertion(answer, span, syntax, finish=result.finish)
     if not filled:
         return []
     return [Completion(text=filled, start=offset, end=offset, score=result.score, result=result)]

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS, fim_prompt
+import re
+from dataclasses import dataclass
+
+from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS, Cut, cut_before_cursor, fim_prompt
 from diffill.model.tokenizer import Tokenizer
 
 # Text beyond this is not looked at: cost must not grow with the file. Four characters a token is usual, eight is rare.
 _CHARACTERS_PER_TOKEN = 8
-# The prefix may start at every sixteenth line of the file only. Were it cut at exactly the budget, each new line would
+# The prefix may start at every eighth line of the file only. Were it cut at exactly the budget, each new line would
 # move its start, and not one token of the cached prefix could be used again.
-_LINES_PER_STEP = 16
+_LINES_PER_STEP = 8
+_LINE_WINDOW = 2000
 
 
-def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer) -> list[int]:
-    """Token ids `SUFFIX suffix PREFIX prefix MIDDLE` for a cursor between `prefix` and `suffix`.
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What the engine is given for one cursor."""
+
+    ids: list[int]
+    cut: Cut
+    """How the cursor's line was cut, which is how its answer is read."""
+
+
+def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer) -> Prompt:
+    """The prompt of `model.fim` for a cursor between `prefix` and `suffix`.
 
     Line ends become LF. Both parts keep what is nearest to the cursor and are cut between lines where that is possible.
     """
-    return fim_prompt(_prefix_ids(prefix, tokenizer), _suffix_ids(suffix, tokenizer))
+    # Cut in the cursor's line only; the rest of the file is measured out by tokens.
+    line = re.split(r"[\r\n]", prefix[-_LINE_WINDOW:])[-1]
+    cut = cut_before_cursor("\n" + line)
+    prefix = prefix[: len(prefix) - len(line)] + cut.prefix[1:]
+    ids = fim_prompt(_prefix_ids(prefix, tokenizer), _suffix_ids(suffix, tokenizer), tokenizer.encode(cut.opening))
+    return Prompt(ids=ids, cut=cut)
 
 
 def with_line_feeds(text: str) -> str:

@@ -15,7 +15,7 @@ from .device import choose_device
 from .network import PREFILL_TOKENS, Network, load_network
 from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .threads import FreeCores
-from .tokenizer import Tokenizer
+from .tokenizer import END_OF_MIDDLE, Tokenizer
 
 CACHES = 4
 """Documents whose keys and values are held; one of 1,000 tokens takes 92 MB in fp64."""
@@ -31,6 +31,9 @@ class BlockDecoder:
     def __init__(self, network: Network, *, tokenizer: Tokenizer, info: ModelInfo) -> None:
         self.network, self.info = network, info
         self._ends_line = tokenizer.ends_line
+        spaceless = ~tokenizer.begins_with_space
+        spaceless[END_OF_MIDDLE] = False
+        self._spaceless = torch.from_numpy(spaceless).to(network.device)
         self._caches: list[KVCache] = []
         self._cores = FreeCores() if network.device.type == "cpu" else None
 
@@ -57,7 +60,11 @@ class BlockDecoder:
         self._prefill(cache, prompt[cached:], is_cancelled)
         prefilled = time.perf_counter()
 
-        answer = Answer(max_tokens=request.max_tokens, ends_line=self._ends_line if request.stop_at_line_end else None)
+        answer = Answer(
+            max_tokens=request.max_tokens,
+            ends_line=self._ends_line if request.stop_at_line_end else None,
+            refused_first=self._spaceless if request.starts_with_space else None,
+        )
         passes = 0
         for snapshot in MODES[request.mode](self.network, cache, last, answer):
             passes += 1

@@ -75,11 +75,18 @@ class Network:
         return states
 
     @torch.inference_mode()
-    def predict(self, states: Tensor) -> Prediction:
-        """Best token and log-probability of each row; never MASK or a control token of the prompt.  # [T, D]"""
+    def predict(self, states: Tensor, refused_first: Tensor | None = None) -> Prediction:
+        """Best token and log-probability of each row. MASK and the prompt's control tokens are never answers.
+
+        Args:
+            states: hidden states.  # [T, D]
+            refused_first: tokens that may not stand at the first row.  # [V] bool
+        """
         head = getattr(self.model.embedding, "head", None)
         logits: Tensor = (self.model.logits(states) if head is None else head(states)).float()  # [T, V]
         logits[:, self._banned] = -torch.inf
+        if refused_first is not None:
+            logits[0].masked_fill_(refused_first, -torch.inf)
         best, tokens = logits.max(dim=1)
         return Prediction(tokens.tolist(), (best - logits.logsumexp(dim=1)).tolist())
 

@@ -38,12 +38,14 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """One span to fill."""
 
     prompt: bytes
-    """Token ids of the whole prompt, ending in MID."""
+    """Token ids of the whole prompt: `SUFFIX suffix PREFIX prefix MIDDLE`, and what of the middle is given."""
     mode: Mode = "verify"
     max_tokens: int = 64
     """At most this many new tokens, end-of-middle not counted."""
     stop_at_line_end: bool = False
     """Stop after the first token that ends a line (it is part of the answer; the caller trims)."""
+    starts_with_space: bool = False
+    """The first token begins with a space, which was taken off the prompt's end, or the answer is empty."""
     document: str = ""
     """Opaque key. A newer request with the same key supersedes the older one; empty means none."""
     trace: bool = False

@@ -76,6 +76,8 @@ def _infill(
     text: str, nodes: list[tuple[int, int]], tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
 ) -> Example | None:
     start, end = _span(text, nodes, config, generator)
+    if text[start - 1 : start] == " " and text[start : start + 1] != " ":
+        start -= 1  # a cursor behind a space is asked for the space too: see `model.fim.cut_before_cursor`
     middle = tokenizer.encode(text[start:end])
     if not middle or len(middle) > config.max_middle or not text[start:end].strip():
         return None

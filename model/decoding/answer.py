@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from torch import Tensor
 
 from ..request import Finish
 from ..tokenizer import END_OF_MIDDLE
@@ -28,6 +29,8 @@ class Answer:
     max_tokens: int
     ends_line: np.ndarray | None
     """Which token ids end a line, when the answer stops there.  # [V] bool"""
+    refused_first: Tensor | None = None
+    """Tokens that the answer may not begin with.  # [V] bool"""
     tokens: list[int] = field(default_factory=list)
     log_probability: list[float] = field(default_factory=list)
     """Of every token, END_OF_MIDDLE included: stopping is a decision too."""
@@ -47,6 +50,11 @@ class Answer:
         elif len(self.tokens) >= self.max_tokens:
             self.finish = "length"
         return self.finish is None
+
+    @property
+    def refused_next(self) -> Tensor | None:
+        """What may not come next."""
+        return None if self.tokens else self.refused_first
 
     @property
     def score(self) -> float:

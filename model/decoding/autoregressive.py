@@ -16,7 +16,7 @@ def decode_autoregressive(network: Network, cache: KVCache, last: int, answer: A
     while answer.finish is None:
         states = network.step(cache, [token])
         cache.keep([token])
-        best = network.predict(states)
+        best = network.predict(states, answer.refused_next)
         token = best.tokens[0]
         start = len(answer.tokens)
         answer.place(token, best.log_probability[0])

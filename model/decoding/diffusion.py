@@ -19,7 +19,7 @@ def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer
         while not block.finished:
             states = network.step(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
             cache.keep(clean)
-            block.advance(network.predict(states[len(clean) :]))
+            block.advance(network.predict(states[len(clean) :], answer.refused_next))
             clean = []
             answer.rounds += 1
             yield Snapshot(len(answer.tokens), tuple(block.tokens), tuple(block.confidence))

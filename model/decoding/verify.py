@@ -24,7 +24,7 @@ def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -
         clean = [last, *draft]
         masks = (MASK,) * size
         states = network.step(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
-        checked = network.predict(states[: len(clean)])
+        checked = network.predict(states[: len(clean)], answer.refused_next)
         accepted = _agreement(draft, checked.tokens)
         cache.keep(clean[: accepted + 1])
 

@@ -8,6 +8,7 @@ from math import log
 
 import numpy as np
 import pytest
+import torch
 from diffill.model.cache import KVCache
 from diffill.model.decoding import MODES, Answer, Snapshot
 from diffill.model.network import Network
@@ -24,13 +25,19 @@ ENDS_LINE = np.arange(VOCABULARY_SIZE) == NEWLINE
 
 
 def decode(
-    mode: str, network: Network, prompt: list[int], *, max_tokens: int = 12, ends_line: np.ndarray | None = None
+    mode: str,
+    network: Network,
+    prompt: list[int],
+    *,
+    max_tokens: int = 12,
+    ends_line: np.ndarray | None = None,
+    refused_first: torch.Tensor | None = None,
 ) -> tuple[Answer, list[Snapshot], KVCache]:
     cache = network.new_cache()
     if prompt[:-1]:
         network.step(cache, prompt[:-1])
         cache.keep(prompt[:-1])
-    answer = Answer(max_tokens=max_tokens, ends_line=ends_line)
+    answer = Answer(max_tokens=max_tokens, ends_line=ends_line, refused_first=refused_first)
     return answer, list(MODES[mode](network, cache, prompt[-1], answer)), cache
 
 
@@ -177,3 +184,14 @@ def test_an_answer_may_be_empty(mode: str) -> None:
     answer, snapshots, _ = decode(mode, as_network(ScriptedNetwork(tiny_config(), continues([]))), PROMPT)
     assert (answer.tokens, answer.finish, len(snapshots)) == ([], "eom", 1)
     assert answer.score == -0.5
+
+
+@pytest.mark.parametrize("mode", ["ar", "verify", "diffusion"])
+def test_the_first_token_is_one_that_may_stand_there(mode: str) -> None:
+    """With a real network: its own choice is refused at the first place, and only there."""
+    network = tiny_network(tiny_config())
+    free, _, _ = decode(mode, network, PROMPT, max_tokens=6)
+    refused = torch.zeros(network.config.vocabulary_size, dtype=torch.bool)
+    refused[free.tokens[0]] = True
+    answer, _, _ = decode(mode, network, PROMPT, max_tokens=6, refused_first=refused)
+    assert answer.tokens[0] != free.tokens[0]

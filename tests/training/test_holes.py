@@ -40,8 +40,11 @@ class Oracle:
     ) -> DecodeResult:
         assert request.stop_at_line_end
         prompt = self.tokenizer.decode(unpack_ids(request.prompt))
+        if request.starts_with_space:
+            prompt += " "
         text = next(missing for prefix, missing in self.answers.items() if prompt.endswith(prefix))
-        ids = self.tokenizer.encode("pass" if text in self.wrong else text + "  \nmore")
+        answer = "pass" if text in self.wrong else text + "  \nmore"
+        ids = self.tokenizer.encode(" " + answer if request.starts_with_space else answer)
         return DecodeResult(
             tokens=pack_ids(ids), finish="line", score=0.0, steps=1, forward_passes=2, cached_tokens=0,
             prefill_ms=1.0, denoise_ms=2.0,

