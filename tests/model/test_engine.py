@@ -174,6 +174,22 @@ def test_stop_at_the_end_of_a_line(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_start_with_a_space(mode: Mode) -> None:
+    """The first token only, and an empty answer stays possible."""
+    tokenizer = tiny_tokenizer()
+    spaced = []
+    for seed in range(8):
+        prompt = prompt_of(text(12, seed), [])
+        result = new_decoder().decode(request_of(prompt, mode, 4, starts_with_space=True))
+        spaced.append(tokenizer.decode(unpack_ids(result.tokens)))
+        if mode == "verify":
+            plain = new_decoder().decode(request_of(prompt, "ar", 4, starts_with_space=True))
+            assert said(result) == said(plain)
+    assert all(answer.startswith(" ") or not answer for answer in spaced)
+    assert any(answer and not answer[1:].isspace() for answer in spaced)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_nothing_to_say(mode: Mode) -> None:
     network = ScriptedNetwork(tiny_config(), lambda seen: END_OF_MIDDLE)
     decoder = BlockDecoder(as_network(network), tokenizer=tiny_tokenizer(), info=INFO)

@@ -7,16 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.model.fim import fim_prompt
 from diffill.model.tokenizer import (
     CONTROL_NAMES,
     END_OF_MIDDLE,
     END_OF_TEXT,
     MASK,
-    MIDDLE,
     NUM_CONTROL_IDS,
-    PREFIX,
-    SUFFIX,
     TOKENIZER_FILE,
     Tokenizer,
 )
@@ -95,6 +91,13 @@ def test_ends_line(tokenizer: Tokenizer) -> None:
     assert any(wanted)
 
 
+@pytest.mark.parametrize("tokenizer", [SHIPPED, TINY], ids=["shipped", "tiny"])
+def test_begins_with_space(tokenizer: Tokenizer) -> None:
+    wanted = [tokenizer.decode([index]).startswith(" ") for index in range(tokenizer.vocabulary_size)]
+    assert tokenizer.begins_with_space.tolist() == wanted
+    assert any(wanted)
+
+
 def test_digits_are_single() -> None:
     assert len(SHIPPED.encode("12345")) == 5
 
@@ -112,18 +115,3 @@ def test_not_a_tokenizer(tmp_path: Path, content: str) -> None:
     with pytest.raises(ValueError, match="is not a tokenizer") as caught:
         Tokenizer.load(tmp_path)
     assert "\n" not in str(caught.value)
-
-
-ids = st.lists(st.integers(NUM_CONTROL_IDS, 300), max_size=30)
-
-
-@given(prefix=ids, suffix=ids, max_prefix=st.integers(0, 20), max_suffix=st.integers(0, 20))
-def test_prompt_keeps_what_is_nearest(prefix: list[int], suffix: list[int], max_prefix: int, max_suffix: int) -> None:
-    prompt = fim_prompt(prefix, suffix, max_prefix=max_prefix, max_suffix=max_suffix)
-    middle = prompt.index(PREFIX)
-    assert prompt[0] == SUFFIX
-    assert prompt[-1] == MIDDLE
-    kept_suffix, kept_prefix = prompt[1:middle], prompt[middle + 1 : -1]
-    assert kept_suffix == suffix[:max_suffix]
-    assert len(kept_prefix) == min(len(prefix), max_prefix)
-    assert [*prefix][len(prefix) - len(kept_prefix) :] == kept_prefix

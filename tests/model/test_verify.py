@@ -195,3 +195,6 @@ def test_the_first_token_is_one_that_may_stand_there(mode: str) -> None:
     refused[free.tokens[0]] = True
     answer, _, _ = decode(mode, network, PROMPT, max_tokens=6, refused_first=refused)
     assert answer.tokens[0] != free.tokens[0]
+    if mode == "verify":
+        plain, _, _ = decode("ar", network, PROMPT, max_tokens=6, refused_first=refused)
+        assert (answer.tokens, answer.log_probability) == (plain.tokens, plain.log_probability)
