@@ -54,6 +54,8 @@ def examples_of(
     source: SourceFile, tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
 ) -> Iterator[Example]:
     """Fresh random examples from one file; call again for another epoch."""
+    if not source.text.strip():
+        return  # a file of nothing but its licence is empty by now
     count = max(1, round(len(source.text) / config.characters_per_example))
     nodes = _node_spans(source) if config.syntax_node else []
     for _ in range(count):
