@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,11 +80,11 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     if PurePosixPath(name).suffix in LANGUAGES:
                         yield name, wheel.read(name)
         else:
-            with tarfile.open(path) as tarball:
+            with tarfile.open(path, "r:gz") as tarball:
                 for member in tarball:
                     if member.isfile() and PurePosixPath(member.name).suffix in LANGUAGES:
                         stream = tarball.extractfile(member)
                         if stream is not None:
                             yield member.name, stream.read()
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise ValueError(f"archives: {path} is not a readable archive: {error}") from None
