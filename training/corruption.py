@@ -74,7 +74,7 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
     next_is_middle[:, :-1] = rows.middle[:, 1:]
     causal_weight = learnable * np.where(next_is_middle, config.middle_weight, 1.0)
 
-    start = _block_starts(clean, document, rows.middle, config, generator)  # [B, blocks]
+    start, learned = _block_starts(clean, document, rows.middle, config, generator)  # 2 x [B, blocks]
     inside = np.arange(config.block_size)
     # [B, N] index into the clean stream, may run past the document
     at = (start[:, :, None] + inside).reshape(batch, -1)
@@ -85,10 +85,10 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
     valid = (at < length) & (take(document, safe, axis=1) == take(document, first, axis=1))
     in_middle = take(rows.middle, first, axis=1)
     truth = np.where(valid, take(clean, safe, axis=1), END_OF_MIDDLE)
-    usable = take(document, first, axis=1) >= 0
 
     noisy, weight = _corrupt_blocks(truth, clean, config, generator)
-    weight *= np.where(valid, 1.0, np.where(in_middle, config.fill_weight, 0.0)) * usable
+    weight *= np.where(valid, 1.0, np.where(in_middle, config.fill_weight, 0.0))
+    weight *= np.repeat(learned, config.block_size, axis=1)
 
     blocks = np.concatenate([np.full_like(clean, CLEAN), np.broadcast_to(block, at.shape)], axis=1)
     return Batch(
@@ -113,8 +113,8 @@ def _block_starts(
     middle: np.ndarray,
     config: CorruptionConfig,
     generator: np.random.Generator,
-) -> np.ndarray:
-    """Where blocks start.  # [B, N / S]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where blocks start, and whether they are learned from: short rows have too few good places.  # 2 x [B, N / S]
 
     Weighted sampling without replacement (Efraimidis and Spirakis 2006): the largest u ** (1 / weight) win.
     """
@@ -124,12 +124,14 @@ def _block_starts(
     ahead = np.minimum(np.arange(length) + config.block_size - 1, length - 1)
     before = np.concatenate([np.zeros_like(blocked[:, :1]), blocked[:, :-1]], axis=1)
     # Context blocks are whole and hold no control token; a block in a middle may run past its end, as in decoding.
-    context = (blocked[:, ahead] == before) & ~middle & ~middle[:, ahead] & (document[:, ahead] == document)
+    whole = np.arange(length) + config.block_size <= length
+    context = (blocked[:, ahead] == before) & ~middle & ~middle[:, ahead] & (document[:, ahead] == document) & whole
     opens = middle & ~np.concatenate([np.zeros_like(middle[:, :1]), middle[:, :-1]], axis=1)
     weight = 1e-9 + context + config.middle_preference * middle + 1e6 * opens
     score = generator.random(clean.shape) ** (1.0 / weight)
     count = config.noisy_length // config.block_size
-    return np.sort(np.argpartition(-score, count - 1, axis=1)[:, :count], axis=1)
+    start = np.sort(np.argpartition(-score, count - 1, axis=1)[:, :count], axis=1)
+    return start, np.take_along_axis(context | middle, start, axis=1)
 
 
 def _corrupt_blocks(
