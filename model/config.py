@@ -10,7 +10,12 @@ from typing import Any
 
 DEFAULT_CHECKPOINT = Path(__file__).parent / "default"
 CONFIG_FILE = "config.json"
-KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +41,16 @@ class ModelConfig:
     """`verify`: drafts are checked up to the first that is less probable than this."""
     threshold: float = 0.8
     """`diffusion`: a masked position is placed when its best token reaches this probability."""
-    revise_threshold: float = 0.9
-    """`diffusion`: a placed token is replaced when another reaches this probability in the revision pass."""
+    revise_threshold: float | None = None
+    """`diffusion`: a placed token is replaced when another reaches this probability. None for weights that have not
+    learned to judge visible tokens: they answer with the next token there, as the causal stream does."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value: Any = getattr(self, item.name)
             if type(value) not in KINDS[str(item.type)]:
                 raise ValueError(f"{item.name}: {value!r} is not of type {item.type}")
-            if not isinstance(value, str) and not 0 < value < inf:
+            if isinstance(value, (int, float)) and not 0 < value < inf:
                 raise ValueError(f"{item.name}: {value} is not positive")
         if self.num_heads % self.num_key_value_heads:
             raise ValueError(
@@ -53,7 +59,7 @@ class ModelConfig:
         if self.head_size % 2:
             raise ValueError(f"head_size: {self.head_size} is odd, but positions rotate pairs")
         for name in ("draft_threshold", "threshold", "revise_threshold"):
-            if getattr(self, name) > 1.0:
+            if (getattr(self, name) or 0.0) > 1.0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
 
     @classmethod

@@ -32,11 +32,12 @@ def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer
 class DraftBlock:
     """One block on its way from masks to tokens."""
 
-    def __init__(self, size: int, threshold: float, revise_threshold: float) -> None:
+    def __init__(self, size: int, threshold: float, revise_threshold: float | None) -> None:
         self.tokens = [MASK] * size
         self.confidence = [0.0] * size
         self.log_probability = [0.0] * size
-        self.threshold, self.revise_threshold = threshold, revise_threshold
+        self.threshold = threshold
+        self.revise_threshold = 2.0 if revise_threshold is None else revise_threshold  # no probability reaches 2
         self._revised = [False] * size
 
     @property

@@ -95,6 +95,13 @@ def test_a_revision_to_the_end_hides_what_follows() -> None:
     assert block.finished
 
 
+def test_without_a_threshold_nothing_is_revised() -> None:
+    block = DraftBlock(2, THRESHOLD, None)
+    block.advance(prediction((40, UNSURE), (41, UNSURE)))
+    block.advance(prediction((50, 1.0), (41, UNSURE)))
+    assert block.tokens == [40, 41]
+
+
 def test_an_end_may_be_revised_away() -> None:
     block = DraftBlock(3, THRESHOLD, REVISE)
     block.advance(prediction((40, UNSURE), (END_OF_MIDDLE, LIKELY), (42, UNSURE)))
@@ -113,6 +120,13 @@ def test_a_place_is_revised_once() -> None:
     assert block.tokens == [50, 41, MASK]
     block.advance(prediction((40, CERTAIN), (51, CERTAIN), (42, UNSURE)))
     assert block.tokens == [50, 51, 42]
+
+
+def test_without_a_threshold_nothing_is_revised() -> None:
+    block = DraftBlock(2, THRESHOLD, None)
+    block.advance(prediction((40, UNSURE), (41, UNSURE)))
+    block.advance(prediction((50, 1.0), (41, UNSURE)))
+    assert block.tokens == [40, 41]
 
 
 def decode(
