@@ -1,0 +1,126 @@
+"""The joint loss against one that runs every document and every block alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from diffill.model.masks import dense_mask, flex_mask
+from diffill.model.tokenizer import MASK
+from diffill.model.transformer import Transformer, masked_attention
+from diffill.training import loss as loss_module
+from diffill.training.corruption import Batch, CorruptionConfig, corrupt
+from diffill.training.loss import hidden_states, joint_loss
+from torch import Tensor
+
+from tests.tiny import tiny_config, tiny_transformer
+from tests.training.packed import random_rows
+
+SIZE = 4
+CORRUPTION = CorruptionConfig(block_size=SIZE, noisy_length=32, substitute=0.5, substitute_rate=0.5)
+
+
+def batch_of(seed: int = 0) -> Batch:
+    rows = random_rows(seed, length=80, examples=9, longest=14)
+    return corrupt(rows, CORRUPTION, np.random.default_rng(seed))
+
+
+def model() -> Transformer:
+    return tiny_transformer(tiny_config()).requires_grad_(True)
+
+
+def cross_entropy(network: Transformer, states: Tensor, target: Tensor) -> Tensor:
+    logits = network.logits(states)
+    logits[:, MASK] = -torch.inf
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def alone(network: Transformer, tokens: Tensor, noisy: int) -> Tensor:
+    """States of one document's beginning, causal, with `noisy` tokens at its end that see it and each other."""
+    length = len(tokens)
+    mask = torch.ones(length, length, dtype=torch.bool).tril()
+    if noisy:
+        mask[-noisy:] = True
+    states: Tensor = network(tokens[None], torch.arange(length)[None], masked_attention(mask[None, None]))[0]
+    return states
+
+
+def slow_loss(network: Transformer, batch: Batch) -> tuple[float, float]:
+    """Causal and denoising loss, in nats a token."""
+    sums, weights = {"causal": 0.0, "denoising": 0.0}, {"causal": 0.0, "denoising": 0.0}
+
+    def add(kind: str, states: Tensor, target: Tensor, weight: Tensor) -> None:
+        sums[kind] += float((cross_entropy(network, states, target) * weight).sum())
+        weights[kind] += float(weight.sum())
+
+    for row in range(len(batch.tokens)):
+        document = batch.layout.document[row, : batch.clean_length]
+        for number in range(int(document.max()) + 1):
+            inside = (document == number).nonzero()[:, 0]
+            states = alone(network, batch.tokens[row, inside], 0)
+            add("causal", states, batch.target[row, inside], batch.weight[row, inside])
+        for at in range(batch.clean_length, batch.tokens.shape[1], SIZE):
+            block = torch.arange(at, at + SIZE)
+            start = int(batch.layout.order[row, at])
+            before = (document == document[start]) & (torch.arange(batch.clean_length) < start)
+            tokens = torch.cat([batch.tokens[row, : batch.clean_length][before], batch.tokens[row, block]])
+            states = alone(network, tokens, SIZE)[-SIZE:]
+            add("denoising", states, batch.target[row, block], batch.weight[row, block])
+    return sums["causal"] / weights["causal"], sums["denoising"] / weights["denoising"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_pass_is_as_many_passes(seed: int) -> None:
+    network, batch = model(), batch_of(seed)
+    with torch.no_grad():
+        losses = joint_loss(network, batch)
+        causal, denoising = slow_loss(network, batch)
+    assert float(losses.causal) == pytest.approx(causal, rel=1e-4)
+    assert float(losses.denoising) == pytest.approx(denoising, rel=1e-4)
+    assert float(losses.total(0.5)) == pytest.approx(causal + 0.5 * denoising, rel=1e-4)
+
+
+def test_chunks_of_positions_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = model(), batch_of()
+    with torch.no_grad():
+        whole = joint_loss(network, batch)
+        monkeypatch.setattr(loss_module, "POSITIONS_PER_CHUNK", 7)
+        parts = joint_loss(network, batch)
+    assert float(parts.causal) == pytest.approx(float(whole.causal), rel=1e-5)
+    assert float(parts.denoising) == pytest.approx(float(whole.denoising), rel=1e-5)
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["fp32", "bf16"])
+def test_every_weight_gets_a_finite_gradient(autocast: bool) -> None:
+    network = model()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        losses = joint_loss(network, batch_of())
+    losses.total(0.7).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_both_losses_fall_along_the_gradient() -> None:
+    network, batch = model(), batch_of()
+    before = joint_loss(network, batch)
+    before.total(1.0).backward()
+    causal, denoising = float(before.causal.detach()), float(before.denoising.detach())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter -= 1e-3 * parameter.grad
+        after = joint_loss(network, batch)
+    assert float(after.causal) < causal
+    assert float(after.denoising) < denoising
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_gives_the_same_states() -> None:
+    """The form that runs on an accelerator."""
+    network, batch = model(), batch_of()
+    with torch.no_grad():
+        dense = hidden_states(network, batch.tokens, batch.positions, dense_mask(batch.layout))
+        flexible = hidden_states(network, batch.tokens, batch.positions, flex_mask(batch.layout))
+    torch.testing.assert_close(flexible, dense, rtol=1e-4, atol=1e-4)
