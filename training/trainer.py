@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 import torch
 from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
+from diffill.model.device import choose_device
 from diffill.model.masks import StreamLayout
 from diffill.model.tokenizer import Tokenizer
 from diffill.model.transformer import Transformer
@@ -58,15 +60,23 @@ class Interrupted(Exception):
     """Raised by `on_progress` to stop early; the weights so far are saved."""
 
 
+class NotFiniteError(Exception):
+    """The loss or its gradient is not a number."""
+
+
 class Trainer:
     """Owns the weights, the optimizer and the files of one run."""
 
     def __init__(self, config: TrainConfig) -> None:
+        for name in ("seconds", "rows_per_step", "micro_batches", "max_steps"):
+            if not getattr(config, name) > 0:
+                raise ValueError(f"{name}: {getattr(config, name)} is not positive")
         if config.rows_per_step % config.micro_batches:
             raise ValueError(
                 f"rows_per_step: {config.rows_per_step} is not a multiple of micro_batches {config.micro_batches}"
             )
         self.config = config
+        self.device, _ = choose_device(config.device)
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
         self.model_config, tensors = load_checkpoint(config.start)
@@ -78,11 +88,13 @@ class Trainer:
             raise ValueError(
                 f"start: {config.start} has weights of another shape: {str(error).splitlines()[-1].strip()}"
             ) from None
-        self.model.to(config.device)
+        self.model.to(self.device)
         self.optimizer = optimizer(self.model, weight_decay=config.weight_decay)
         self.shards = [load_rows(path) for path in sorted(config.rows.glob("train-*"))]
         if not self.shards:
             raise ValueError(f"rows: {config.rows} holds no train-* shard")
+        if (count := sum(map(len, self.shards))) < config.rows_per_step:
+            raise ValueError(f"rows: {config.rows} holds {count} rows, fewer than rows_per_step {config.rows_per_step}")
         held_out = config.rows / "held-out"
         self.held_out = load_rows(held_out) if held_out.exists() else None
         self.forward = torch.compile(hidden_states, dynamic=False) if config.compile else hidden_states
@@ -93,7 +105,7 @@ class Trainer:
         """Train until the budget is spent; returns the last held-out measurement.
 
         Raises:
-            ValueError: the loss is no longer finite; the last good weights are on disk and the batch is named.
+            ValueError: the loss is no longer finite; the step is named, and the last good weights are on disk.
         """
         config = self.config
         config.out.mkdir(parents=True, exist_ok=True)
@@ -119,6 +131,10 @@ class Trainer:
                         self._record(metrics, {"held_out": self.evaluate(), "step": self.step, "tokens": self.tokens})
                         self.save()
                         evaluated = time.monotonic()
+            except NotFiniteError as error:
+                with contextlib.suppress(ValueError):  # weights that are not finite are not written
+                    self.save()  # the step that failed has changed nothing
+                raise ValueError(f"{error}; {config.out} holds the last good weights") from None
             except (Interrupted, KeyboardInterrupt):
                 pass  # what was learned is kept, as at the end of the budget
             self.save()
@@ -188,9 +204,7 @@ class Trainer:
             self.tokens += batch.tokens.numel()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM))
         if not math.isfinite(causal + denoising + norm):
-            raise ValueError(
-                f"loss is not finite at step {self.step} (seed {config.seed}); {config.out} keeps the last good weights"
-            )
+            raise NotFiniteError(f"loss is not finite at step {self.step} (seed {config.seed})")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -219,11 +233,11 @@ class Trainer:
                 )
 
     def _to_device(self, batch: Batch) -> Batch:
-        if self.config.device == "cpu":
+        if self.device == "cpu":
             return batch
 
         def move(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.pin_memory().to(self.config.device, non_blocking=True)
+            return tensor.pin_memory().to(self.device, non_blocking=True)
 
         return Batch(
             tokens=move(batch.tokens),
@@ -237,7 +251,7 @@ class Trainer:
         )
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(torch.device(self.config.device).type, dtype=torch.bfloat16)
+        return torch.autocast(self.device, dtype=torch.bfloat16)
 
     def _record(self, stream: TextIO, record: dict[str, Any]) -> None:
         stream.write(json.dumps(record) + "\n")
