@@ -122,13 +122,6 @@ def test_a_place_is_revised_once() -> None:
     assert block.tokens == [50, 51, 42]
 
 
-def test_without_a_threshold_nothing_is_revised() -> None:
-    block = DraftBlock(2, THRESHOLD, None)
-    block.advance(prediction((40, UNSURE), (41, UNSURE)))
-    block.advance(prediction((50, 1.0), (41, UNSURE)))
-    assert block.tokens == [40, 41]
-
-
 def decode(
     network: ScriptedNetwork, *, max_tokens: int = 40, ends_line: np.ndarray | None = None
 ) -> tuple[Answer, list[Snapshot], list[int]]:
