@@ -30,6 +30,8 @@ def dump_config(config: msgspec.Struct) -> bytes:
 
 
 def _decode(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(kind)
+    if kind is not Path:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str):
+        raise ValueError(f"Expected a path, got {value!r}")
+    return Path(value)

@@ -1,0 +1,73 @@
+"""Configuration files: every key known, every refusal one line that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from diffill.training.config import dump_config, read_config
+from diffill.training.corruption import CorruptionConfig
+from diffill.training.prepare import PrepareConfig
+from diffill.training.trainer import TrainConfig
+
+ROOT = Path(__file__).parent.parent.parent
+STAGE = '{"start": "a", "rows": "b", "out": "c", "name": "d", "seconds": 60}'
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "stage.json"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_fill_what_is_not_said(tmp_path: Path) -> None:
+    config = read_config(write(tmp_path, STAGE), TrainConfig)
+    assert (config.start, config.seconds, config.corruption) == (Path("a"), 60.0, CorruptionConfig())
+
+
+def test_what_is_written_reads_the_same(tmp_path: Path) -> None:
+    config = read_config(write(tmp_path, STAGE), TrainConfig)
+    config = msgspec.structs.replace(config, corruption=CorruptionConfig(block_size=4, noisy_length=16), seed=3)
+    path = tmp_path / "run.json"
+    path.write_bytes(dump_config(config))
+    assert read_config(path, TrainConfig) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "stage.json"),
+        ("{", "stage.json"),
+        ("[]", "stage.json"),
+        ("{}", "start"),
+        (STAGE.replace("60", '"long"'), "seconds"),
+        (STAGE.replace('"a"', "5"), "start"),
+        (STAGE.replace("{", '{"colour": 1, '), "colour"),
+        (STAGE.replace("{", '{"corruption": {"colour": 1}, '), "colour"),
+        (STAGE.replace("{", '{"corruption": {"noisy_length": 12}, '), "noisy_length"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_config(path, TrainConfig)
+    assert str(caught.value).startswith(f"config: {path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"config: cannot read .*missing\.json: No such file"):
+        read_config(tmp_path / "missing.json", TrainConfig)
+
+
+def test_shipped_stages_are_valid() -> None:
+    """Each file in training/configs is one of the three kinds."""
+    found = {path.stem: path for path in (ROOT / "training" / "configs").glob("*.json")}
+    assert found
+    for name, path in found.items():
+        if name.endswith("manifest"):
+            continue
+        config = read_config(path, PrepareConfig if name.endswith("rows") else TrainConfig)
+        if isinstance(config, PrepareConfig):
+            assert config.manifest.name in {other.name for other in found.values()}
