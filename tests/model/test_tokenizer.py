@@ -99,7 +99,11 @@ def test_begins_with_space(tokenizer: Tokenizer) -> None:
 
 
 def test_digits_are_single() -> None:
+    """Whatever the merges say: numbers are then cut the same way wherever they stand."""
     assert len(SHIPPED.encode("12345")) == 5
+    controls = [f"<{index}>" for index in range(NUM_CONTROL_IDS)]
+    made = Tokenizer.from_vocabulary([*controls, "1", "2", "a", "b", "12", "ab"], [("1", "2"), ("a", "b")])
+    assert made.encode("ab12") == [NUM_CONTROL_IDS + index for index in (5, 0, 1)]
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:

@@ -177,6 +177,14 @@ def test_accumulated_passes_are_one_step(stage: Stage, tmp_path: Path) -> None:
     assert float(torch.nn.functional.cosine_similarity(moved[0], moved[1], dim=0)) > 0.5
 
 
+def test_gradients_do_not_pile_up(stage: Stage) -> None:
+    config = stage(max_steps=10, learning_rate=0.0)
+    Trainer(config).run()
+    norms = [record["gradient_norm"] for record in metrics(config) if "gradient_norm" in record]
+    assert len(norms) == 10
+    assert max(norms) < 3 * norms[0]
+
+
 @pytest.mark.parametrize("kind", [Interrupted, KeyboardInterrupt])
 def test_interrupted_it_keeps_what_it_learned(stage: Stage, kind: type[BaseException]) -> None:
     config = stage(max_steps=50)
