@@ -178,11 +178,10 @@ def test_accumulated_passes_are_one_step(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_gradients_do_not_pile_up(stage: Stage) -> None:
-    config = stage(max_steps=10, learning_rate=0.0)
-    Trainer(config).run()
-    norms = [record["gradient_norm"] for record in metrics(config) if "gradient_norm" in record]
-    assert len(norms) == 10
-    assert max(norms) < 3 * norms[0]
+    trainer = Trainer(stage())
+    trainer.run()
+    left = [name for name, weight in trainer.model.named_parameters() if weight.grad is not None and weight.grad.any()]
+    assert left == []
 
 
 @pytest.mark.parametrize("kind", [Interrupted, KeyboardInterrupt])
