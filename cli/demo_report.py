@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 import msgspec
+
 from diffill.model.request import DecodeResult, Mode, ModelInfo
 
 

@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from diffill.model.client import EngineStatus
     from rich.progress import Progress, TaskID
+
+    from diffill.model.client import EngineStatus
 
 
 class LoadingBar:

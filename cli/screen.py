@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from diffill.model.request import ModelInfo, Step
-from diffill.model.tokenizer import Tokenizer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from diffill.model.request import ModelInfo, Step
+from diffill.model.tokenizer import Tokenizer
 
 from .block_view import BlockView, printable, trace_line
 from .demo_report import DemoReport, ShownCompletion

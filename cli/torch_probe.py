@@ -54,6 +54,7 @@ def probe(checkpoint: Path, device: str) -> TorchReport:
 
 def _report(checkpoint: Path, wanted: str) -> TorchReport:
     import torch
+
     from diffill.model.checkpoint import checkpoint_hash, verify
     from diffill.model.device import choose_device
 

@@ -31,9 +31,10 @@ def convert(source: Path, out: Path, name: str) -> None:
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
 def pack(path: Path) -> None:
     """Package archives to packed rows of examples."""
+    from rich.progress import Progress
+
     from diffill.training.config import read_config
     from diffill.training.prepare import PrepareConfig, prepare
-    from rich.progress import Progress
 
     with _one_line(), Progress(console=_stderr()) as progress:
         tasks = {stage: progress.add_task(stage, total=None) for stage in ("read", "pack")}
@@ -48,9 +49,10 @@ def pack(path: Path) -> None:
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
 def joint(path: Path) -> None:
     """Causal and denoising losses together, until the budget is spent."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     from diffill.training.config import read_config
     from diffill.training.trainer import Interrupted, TrainConfig, Trainer
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
     asked_to_stop: list[int] = []
@@ -80,6 +82,7 @@ def export(checkpoint: Path, out: Path, name: str | None) -> None:
     import dataclasses
 
     import torch
+
     from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
     from diffill.model.tokenizer import Tokenizer
 

@@ -10,8 +10,9 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-from diffill.model.client import EngineError
 from lsprotocol import types
+
+from diffill.model.client import EngineError
 
 from .completion import Completion, complete
 from .documents import Document, Documents

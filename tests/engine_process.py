@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import pack_ids
 from diffill.model.runtime_directory import RuntimeDirectory

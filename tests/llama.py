@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from diffill.model.config import ModelConfig
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from diffill.model.config import ModelConfig
 
 
 def as_llama(config: ModelConfig, weights: dict[str, Tensor]) -> LlamaForCausalLM:

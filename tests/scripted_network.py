@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from diffill.model.cache import KVCache
 from diffill.model.config import ModelConfig
 from diffill.model.network import Block, Prediction
-from torch import Tensor
 
 Text = tuple[int, ...]
 

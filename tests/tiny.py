@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor
+
 from diffill.model.checkpoint import SCALE_SUFFIX, quantize_rows, save_checkpoint
 from diffill.model.config import ModelConfig
 from diffill.model.network import Network
 from diffill.model.quantize import load_int8
 from diffill.model.tokenizer import NUM_CONTROL_IDS, Tokenizer
 from diffill.model.transformer import Transformer
-from tokenizers.pre_tokenizers import ByteLevel
-from torch import Tensor
 
 VOCABULARY_SIZE = NUM_CONTROL_IDS + 256
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from diffill.model.checkpoint import save_checkpoint
 from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import CONTROL_NAMES, NUM_CONTROL_IDS, Tokenizer

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
+
 from diffill.model.masks import CLEAN, StreamLayout
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
-from torch import Tensor
 
 from .packing import Rows
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
+
 from diffill.model.fim import fim_prompt
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, Tokenizer
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer, masked_attention
-from torch import Tensor
 
 from .corruption import Batch
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from diffill.model.tokenizer import END_OF_TEXT
 
 from .examples import Example

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import msgspec
+
 from diffill.model.tokenizer import Tokenizer
 
 from .examples import ExampleConfig, examples_of

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 import torch
+
 from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
 from diffill.model.device import choose_device
 from diffill.model.masks import StreamLayout

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from diffill.cli.block_view import END_SIGN, MASK_SIGN, BlockView, printable, trace_line
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import Step, pack_ids

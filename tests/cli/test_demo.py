@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from diffill.cli.sample import FUNCTION_BODY, load_samples
 
+from diffill.cli.sample import FUNCTION_BODY, load_samples
 from tests.command_line import answers_file, fake_engine, refused, run, run_json
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffill.cli.torch_probe import probe
 
+from diffill.cli.torch_probe import probe
 from tests.command_line import fake_engine, run
 
 

@@ -4,8 +4,8 @@ import asyncio
 import sys
 
 import pytest
-from diffill.cli.editor_session import EditorSession, ServerError
 
+from diffill.cli.editor_session import EditorSession, ServerError
 from tests.command_line import fake_engine
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from diffill.cli.location import MAX_FILE_BYTES, Location, LocationType, read_source
 
 

@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from diffill.cli.main import main
 
+from diffill.cli.main import main
 from tests.lsp_client import HANG_GUARD_SECONDS, framed
 
 COMMAND = [sys.executable, "-m", "diffill.cli.main", "lsp"]

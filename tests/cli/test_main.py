@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 import pytest
-from diffill.cli.main import COMMANDS
 
+from diffill.cli.main import COMMANDS
 from tests.command_line import COMMAND, HANG_GUARD_SECONDS, fake_engine, refused, run
 from tests.engine_process import until
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from diffill.cli.sample import FUNCTION_BODY, Cursor, Sample, load_samples
 
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.engine import BlockDecoder, load_decoder
 from diffill.model.fim import fim_prompt
 from diffill.model.request import DecodeRequest, DecodeResult, Mode, pack_ids
 from diffill.model.tokenizer import Tokenizer
-
 from tests.command_line import HANG_GUARD_SECONDS, run, run_json
 from tests.lsp_client import LspClient, inline_params
 

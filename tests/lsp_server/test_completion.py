@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from diffill.lsp_server.completion import MAX_CHARACTERS, Completion, complete
 from diffill.lsp_server.documents import Document
 from diffill.model.config import DEFAULT_CHECKPOINT

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from diffill.lsp_server.documents import Document, Edit
-from diffill.lsp_server.positions import ENCODINGS, Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from diffill.lsp_server.documents import Document, Edit
+from diffill.lsp_server.positions import ENCODINGS, Encoding
 
 HOSTILE = [
     "\r",

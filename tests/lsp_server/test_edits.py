@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from diffill.lsp_server.edits import insertion
 from diffill.lsp_server.span import find_span
 from diffill.lsp_server.syntax import Syntax

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from diffill.lsp_server.frames import MAX_BODY_BYTES, MAX_HEADER_BYTES, FrameError, FrameReader, frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from diffill.lsp_server.frames import MAX_BODY_BYTES, MAX_HEADER_BYTES, FrameError, FrameReader, frame
 
 
 @given(st.lists(st.binary(max_size=40), max_size=5), st.integers(1, 17))

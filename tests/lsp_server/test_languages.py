@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 import pytest
+
 from diffill.lsp_server.languages import LANGUAGES, language_of, parser_for
 
 

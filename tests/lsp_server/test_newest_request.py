@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from lsprotocol import types
+
 from diffill.lsp_server.documents import Document, Documents
 from diffill.lsp_server.inline_completion import InlineCompletions
 from diffill.lsp_server.warm_engine import Client, WarmEngine
@@ -13,7 +15,6 @@ from diffill.model.client import EngineError, EngineStatus
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import DecodeRequest, DecodeResult, Step, pack_ids
 from diffill.model.tokenizer import Tokenizer
-from lsprotocol import types
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 URI = "file:///a.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from diffill.lsp_server.prompt import build_prompt
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS

@@ -10,11 +10,12 @@ import sys
 from typing import Any
 
 import pytest
+from lsprotocol import types
+from pygls.feature_manager import is_thread_function
+
 from diffill.lsp_server.client_log import silence_pygls
 from diffill.lsp_server.frames import FrameReader
 from diffill.lsp_server.server import Server, create_server
-from lsprotocol import types
-from pygls.feature_manager import is_thread_function
 
 
 class Recorder:

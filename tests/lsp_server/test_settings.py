@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from diffill.lsp_server.settings import Settings, read_settings
 
 

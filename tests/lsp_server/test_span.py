@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from diffill.lsp_server.span import Span, find_span
 from diffill.lsp_server.syntax import MAX_LINES, Syntax
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from diffill.model.decoding import Answer
 from diffill.model.tokenizer import END_OF_MIDDLE
 

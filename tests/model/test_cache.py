@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from diffill.model.cache import SLOTS_STEP, KVCache
-from diffill.model.network import Block
-from diffill.model.tokenizer import MASK
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffill.model.cache import SLOTS_STEP, KVCache
+from diffill.model.network import Block
+from diffill.model.tokenizer import MASK
 from tests.tiny import tiny_config, tiny_network
 
 IDS = st.lists(st.integers(17, 20), max_size=12)

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
+from torch import Tensor
+
 from diffill.model import checkpoint as checkpoint_module
 from diffill.model.checkpoint import (
     SCALE_SUFFIX,
@@ -26,9 +29,6 @@ from diffill.model.checkpoint import (
 from diffill.model.config import CONFIG_FILE, ModelConfig
 from diffill.model.network import load_network
 from diffill.model.tokenizer import TOKENIZER_FILE
-from safetensors.torch import save
-from torch import Tensor
-
 from tests.tiny import tiny_checkpoint, tiny_config, tiny_tokenizer, tiny_weights
 
 CONFIG = tiny_config()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from diffill.model.client import EngineClient, EngineError, EngineSettings, EngineStatus, RestartDelay
 from diffill.model.request import DecodeRequest, Step, unpack_ids
 from diffill.model.wire import Failed, encode_frame, read_frame
-
 from tests.engine_process import FAKE_ENGINE, HANG_GUARD_SECONDS, LONG_ANSWER, private_directory, prompt, tokenizer
 
 Test = Callable[[EngineClient], Coroutine[Any, Any, None]]

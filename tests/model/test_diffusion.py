@@ -6,13 +6,13 @@ from math import exp, log
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from diffill.model.decoding import Answer, Snapshot, decode_diffusion
 from diffill.model.decoding.diffusion import DraftBlock
 from diffill.model.network import Prediction
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.scripted_network import ScriptedNetwork, Text, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network
 

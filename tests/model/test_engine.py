@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from diffill.model.checkpoint import checkpoint_hash
 from diffill.model.device import choose_device
 from diffill.model.engine import CACHES, BlockDecoder, load_decoder
@@ -26,7 +27,6 @@ from diffill.model.request import (
 )
 from diffill.model.threads import FreeCores
 from diffill.model.tokenizer import END_OF_MIDDLE, MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX
-
 from tests.scripted_network import ScriptedNetwork, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_checkpoint, tiny_config, tiny_network, tiny_tokenizer, tiny_weights
 

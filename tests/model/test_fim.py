@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.fim import cut_before_cursor, fim_prompt
 from diffill.model.tokenizer import MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX, Tokenizer
-from hypothesis import given
-from hypothesis import strategies as st
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 ids = st.lists(st.integers(NUM_CONTROL_IDS, 300), max_size=30)

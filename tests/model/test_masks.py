@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from diffill.model.masks import CLEAN, StreamLayout, decoding_mask, dense_mask, flex_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from diffill.model.masks import CLEAN, StreamLayout, decoding_mask, dense_mask, flex_mask
 
 PADDING = -1
 

@@ -6,13 +6,13 @@ import random
 
 import pytest
 import torch
+from torch import Tensor
+
 from diffill.model.checkpoint import load_checkpoint, save_checkpoint
 from diffill.model.masks import CLEAN, StreamLayout, dense_mask
 from diffill.model.network import Block, Network, load_network
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
 from diffill.model.transformer import masked_attention
-from torch import Tensor
-
 from tests.tiny import VOCABULARY_SIZE, tiny_checkpoint, tiny_config, tiny_network, tiny_tokenizer
 
 CONTEXTS = (3, 64, 300)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+
 from diffill.model.checkpoint import SCALE_SUFFIX, quantize_rows
 from diffill.model.quantize import (
     ZERO_POINT,
@@ -15,8 +17,6 @@ from diffill.model.quantize import (
     quantize_tokens,
 )
 from diffill.model.transformer import Transformer
-from torch import Tensor
-
 from tests.tiny import tiny_config, tiny_weights
 
 needs_vnni = pytest.mark.skipif(not has_vnni(), reason="the packed kernel needs a CPU with VNNI")

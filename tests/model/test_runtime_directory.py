@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from diffill.model import runtime_directory
 from diffill.model.runtime_directory import MAX_SOCKET_PATH_BYTES, RuntimeDirectory, default_directory, peer_user
-
 from tests.engine_process import private_directory
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+
 from diffill.model.request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids
 from diffill.model.scheduler import Failure, Job, Scheduler, State
 

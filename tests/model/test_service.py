@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from diffill.model.request import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS, unpack_ids
 from diffill.model.wire import MAX_FRAME_BYTES, PROTOCOL, build
-
 from tests.engine_process import (
     LONG_ANSWER,
     PlainClient,

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+
 from diffill.model.threads import FreeCores, available_cores, free_cores
 
 

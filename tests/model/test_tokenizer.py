@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.tokenizer import (
     CONTROL_NAMES,
@@ -16,9 +19,6 @@ from diffill.model.tokenizer import (
     TOKENIZER_FILE,
     Tokenizer,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.tiny import VOCABULARY_SIZE, tiny_tokenizer
 
 SHIPPED = Tokenizer.load(DEFAULT_CHECKPOINT)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from diffill.model.masks import CLEAN, StreamLayout, dense_mask
 from diffill.model.tokenizer import MASK, NUM_CONTROL_IDS
 from diffill.model.transformer import Transformer, causal_attention, masked_attention
-from torch import Tensor
-
 from tests.llama import as_llama
 from tests.tiny import tiny_config, tiny_transformer
 

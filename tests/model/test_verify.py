@@ -9,13 +9,13 @@ from math import log
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from diffill.model.cache import KVCache
 from diffill.model.decoding import MODES, Answer, Snapshot
 from diffill.model.network import Network
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.scripted_network import ScriptedNetwork, Text, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network
 

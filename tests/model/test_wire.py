@@ -8,6 +8,9 @@ import tracemalloc
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids
 from diffill.model.wire import (
     MAX_FRAME_BYTES,
@@ -29,8 +32,6 @@ from diffill.model.wire import (
     encode_frame,
     read_frame,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 REQUEST = DecodeRequest(prompt=pack_ids([5, 4, 1000, 6]), document="a", trace=True)
 RESULT = DecodeResult(

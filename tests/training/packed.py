@@ -8,7 +8,6 @@ from diffill.model.fim import fim_prompt
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, NUM_CONTROL_IDS
 from diffill.training.examples import Example
 from diffill.training.packing import Rows, pack
-
 from tests.tiny import VOCABULARY_SIZE
 
 

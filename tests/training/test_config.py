@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from diffill.training.config import dump_config, read_config
 from diffill.training.corruption import CorruptionConfig
 from diffill.training.prepare import PrepareConfig

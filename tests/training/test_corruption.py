@@ -7,13 +7,13 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from diffill.model.masks import CLEAN
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
 from diffill.training.corruption import Batch, CorruptionConfig, corrupt
 from diffill.training.packing import PADDING, Rows
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.training.packed import random_rows
 
 CONFIG = CorruptionConfig(block_size=4, noisy_length=32)

@@ -6,13 +6,13 @@ import random
 from pathlib import PurePosixPath
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX, Tokenizer
 from diffill.training.examples import Example, ExampleConfig, examples_of
 from diffill.training.sources import SourceFile
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.tiny import tiny_tokenizer
 
 SHIPPED, BYTES = Tokenizer.load(DEFAULT_CHECKPOINT), tiny_tokenizer()

@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path, PurePosixPath
 
 import pytest
+
 from diffill.training.filters import WINDOW, WORD, Filter, strip_licence_header
 from diffill.training.sources import SourceFile
 

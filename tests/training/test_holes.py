@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from diffill.cli import evaluate
 from diffill.cli.main import main
 from diffill.model.config import DEFAULT_CHECKPOINT

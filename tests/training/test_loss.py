@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer, masked_attention
 from diffill.training import loss as loss_module
 from diffill.training.corruption import Batch, CorruptionConfig, corrupt
 from diffill.training.loss import hidden_states, joint_loss
-from torch import Tensor
-
 from tests.tiny import tiny_config, tiny_transformer
 from tests.training.packed import random_rows
 

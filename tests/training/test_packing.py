@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from diffill.model.tokenizer import END_OF_TEXT
 from diffill.training.examples import Example
 from diffill.training.packing import OPEN_ROWS, PADDING, Rows, load_rows, pack, save_rows
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 LENGTH = 16
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from diffill.cli.train import train
 from diffill.training.packing import load_rows
 from diffill.training.prepare import PrepareConfig, prepare
-
 from tests.tiny import tiny_tokenizer
 
 

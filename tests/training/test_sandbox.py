@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from diffill.training.evaluation import sandbox
 from diffill.training.evaluation.sandbox import Limits, run_program
-
 from tests.engine_process import until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="resource limits are POSIX")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from diffill.training.schedule import optimizer, rate
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffill.training.schedule import optimizer, rate
 from tests.tiny import tiny_config, tiny_transformer
 
 

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from diffill.training.sources import Archive, read_archive, read_manifest
 
 MEMBERS = {

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+
 from diffill.cli.train import train
 from diffill.model.checkpoint import checkpoint_hash, load_checkpoint, save_checkpoint, verify
 from diffill.model.config import ModelConfig
@@ -23,7 +24,6 @@ from diffill.training.corruption import CorruptionConfig
 from diffill.training.loss import Losses
 from diffill.training.packing import Rows, pack, save_rows
 from diffill.training.trainer import Interrupted, TrainConfig, Trainer
-
 from tests.tiny import tiny_checkpoint, tiny_config, tiny_tokenizer, tiny_weights
 from tests.training.packed import random_example
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+
 from diffill.model.fim import cut_before_cursor
 from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
+
 from diffill.model.fim import cut_before_cursor
 from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
