@@ -76,9 +76,13 @@ def joint(path: Path) -> None:
 @train.command()
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Full-precision checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the int8 checkpoint.")
-@click.option("--name", default=None, help="Name of the exported model; the checkpoint's own by default.")
-def export(checkpoint: Path, out: Path, name: str | None) -> None:
-    """Full precision to the int8 shards that ship."""
+@click.option("--name", help="Name of the exported model; the checkpoint's own by default.")
+@click.option("--draft-size", type=click.IntRange(min=1), help="Drafts beyond the next token in mode `verify`.")
+@click.option("--draft-threshold", type=click.FloatRange(0, 1, min_open=True), help="Least probability of a draft.")
+@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="When mode `diffusion` places a token.")
+@click.option("--revise/--no-revise", default=None, help="Whether mode `diffusion` may change placed tokens, at 0.9.")
+def export(checkpoint: Path, out: Path, revise: bool | None, **changes: Any) -> None:
+    """Full precision to the int8 shards that ship, with the way they decode best."""
     import dataclasses
 
     import torch
@@ -88,7 +92,10 @@ def export(checkpoint: Path, out: Path, name: str | None) -> None:
 
     with _one_line():
         config, tensors = load_checkpoint(checkpoint)
-        config = dataclasses.replace(config, name=name or config.name)
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if revise is not None:
+            changes["revise_threshold"] = 0.9 if revise else None
+        config = dataclasses.replace(config, **changes)
         tokenizer = Tokenizer.load(checkpoint)
         save_checkpoint(out, config=config, weights=dequantize(tensors), tokenizer=tokenizer, dtype=torch.int8)
 

@@ -42,7 +42,7 @@ from diffill.model.request import (
     unpack_ids,
 )
 from diffill.model.service import main
-from diffill.model.tokenizer import MASK, MIDDLE, PREFIX, Tokenizer
+from diffill.model.tokenizer import MASK, PREFIX, Tokenizer
 
 BLOCK = 4
 
@@ -94,10 +94,10 @@ class FakeDecoder:
         return self._result(answer, finish, len(blocks))
 
     def _prefix(self, request: DecodeRequest) -> str:
+        """The text before the cursor: prefix, what the prompt gives of the middle, and the space left to the answer."""
         ids = unpack_ids(request.prompt)
-        start = ids.index(PREFIX) + 1 if PREFIX in ids else 0
-        end = ids.index(MIDDLE) if MIDDLE in ids else len(ids)
-        return self._tokenizer.decode(ids[start:end])
+        text = self._tokenizer.decode(ids[ids.index(PREFIX) + 1 if PREFIX in ids else 0 :])
+        return text + " " if request.starts_with_space else text
 
     def _answer(self, prefix: str, request: DecodeRequest) -> tuple[list[int], Finish]:
         text = os.environ.get("DIFFILL_FAKE_ANSWER", "fake answer")
@@ -105,7 +105,7 @@ class FakeDecoder:
             answers: dict[str, str] = json.loads(Path(table).read_text("utf-8"))
             if matches := [end for end in answers if prefix.endswith(end)]:
                 text = answers[max(matches, key=len)]
-        ids = self._tokenizer.encode(text)
+        ids = self._tokenizer.encode(" " + text if request.starts_with_space else text)
         finish: Finish = "eom"
         if request.stop_at_line_end:
             for index, token in enumerate(ids):

@@ -72,7 +72,7 @@ def test_a_terminal_that_cannot_show_a_character(workplace: Path, engine: dict[s
 def test_trace_goes_to_standard_error(workplace: Path, engine: dict[str, str]) -> None:
     process = run("complete", f"{workplace}/shape.py:2:20", "--trace", **engine)
     assert process.stdout == "height\n"
-    assert process.stderr == "pass 1, tokens 0-3: height···  [1.00 1.00 1.00 1.00]\n"
+    assert process.stderr == "pass 1, tokens 0-3:  height···  [1.00 1.00 1.00 1.00]\n"
 
 
 def test_max_tokens(workplace: Path, engine: dict[str, str]) -> None:

@@ -41,7 +41,7 @@ def test_plain_text_where_there_is_no_terminal(engine: dict[str, str]) -> None:
     assert "\x1b" not in process.stdout
     assert process.stderr == ""
     assert "        return self.quantity * ⟦self.price⟧\n" in process.stdout
-    assert "\npass 1, tokens 0-3: return sum(item" in process.stdout
+    assert "\npass 1, tokens 0-3:  return sum(item" in process.stdout
     assert "tokens per forward" in process.stdout
 
 
