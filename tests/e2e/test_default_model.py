@@ -60,7 +60,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_verify_equals_ar_on_real_code(decoder: BlockDecoder) -> None:
-    """Token for token and score for score, on holes cut into this repository's own files."""
+    """Token for token, on holes cut into this repository's own files."""
     tokenizer = Tokenizer.load(DEFAULT_CHECKPOINT)
     generator = random.Random(0)
     texts = [path.read_text("utf-8") for path in sorted((ROOT / "model").glob("*.py"))]
@@ -74,7 +74,9 @@ def test_verify_equals_ar_on_real_code(decoder: BlockDecoder) -> None:
             return decoder.decode(DecodeRequest(prompt=prompt, mode=mode, max_tokens=20))
 
         plain, checked = decode("ar"), decode("verify")
-        assert (checked.tokens, checked.finish, checked.score) == (plain.tokens, plain.finish, plain.score), number
+        assert (checked.tokens, checked.finish) == (plain.tokens, plain.finish), number
+        # The normaliser is summed over the vocabulary in fp32, by as many threads as the step has rows for.
+        assert checked.score == pytest.approx(plain.score, abs=1e-4), number
         assert checked.forward_passes <= plain.forward_passes
 
 
