@@ -14,7 +14,6 @@ from .options import checkpoint_option, device_option, engine_settings, json_opt
 
 if TYPE_CHECKING:
     from diffill.model.request import Decoder, Mode
-    from diffill.training.evaluation.holes import HoleResult
     from diffill.training.evaluation.infilling import CaseResult, InfillingReport
 
 
@@ -125,7 +124,7 @@ def load_decoder(checkpoint: Path, device: str) -> Decoder:
 
 
 @contextlib.contextmanager
-def _bar(total: int) -> Iterator[Callable[[CaseResult | HoleResult], None]]:
+def _bar(total: int) -> Iterator[Callable[[CaseResult], None]]:
     """A bar on a terminal: cases per second, the time left and how many passed so far."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -136,7 +135,7 @@ def _bar(total: int) -> Iterator[Callable[[CaseResult | HoleResult], None]]:
         bar = progress.add_task("", total=total)
         started, done, passed = time.monotonic(), 0, 0
 
-        def show(result: CaseResult | HoleResult) -> None:
+        def show(result: CaseResult) -> None:
             nonlocal done, passed
             done, passed = done + 1, passed + result.passed
             rate = done / (time.monotonic() - started)

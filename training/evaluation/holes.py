@@ -14,6 +14,7 @@ from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_
 from diffill.model.tokenizer import Tokenizer
 
 from ..sources import LANGUAGES
+from .infilling import CaseResult
 from .statistics import bootstrap_interval
 
 SKIPPED = {"node_modules", "build", "dist", "vendor"}
@@ -35,12 +36,6 @@ class Hole:
     missing: str
 
 
-class HoleResult(msgspec.Struct, frozen=True, kw_only=True):
-    task_id: str
-    passed: bool
-    text: str
-
-
 class HolesReport(msgspec.Struct, frozen=True, kw_only=True):
     """A hole passes when the whole line is equal, trailing space aside."""
 
@@ -56,7 +51,7 @@ class HolesReport(msgspec.Struct, frozen=True, kw_only=True):
     """No line is empty, so an empty answer never passes."""
     milliseconds: float
     """Mean time of an answer, prompt included."""
-    cases: list[HoleResult]
+    cases: list[CaseResult]
     model: ModelInfo
     device: str
 
@@ -84,10 +79,10 @@ def evaluate_holes(
     *,
     mode: Mode,
     seed: int,
-    on_case: Callable[[HoleResult], None] = lambda result: None,
+    on_case: Callable[[CaseResult], None] = lambda result: None,
 ) -> HolesReport:
     """Fill every hole greedily and compare."""
-    results: list[HoleResult] = []
+    results: list[CaseResult] = []
     tokens = passes = 0
     milliseconds = 0.0
     for hole in holes:
@@ -106,7 +101,7 @@ def evaluate_holes(
         passes += answer.forward_passes
         milliseconds += answer.prefill_ms + answer.denoise_ms
         text = cut.answer(tokenizer.decode(ids)).split("\n", 1)[0]
-        results.append(HoleResult(task_id=hole.name, passed=text.rstrip() == hole.missing.rstrip(), text=text))
+        results.append(CaseResult(task_id=hole.name, passed=text.rstrip() == hole.missing.rstrip(), text=text))
         on_case(results[-1])
     passed = [result.passed for result in results]
     return HolesReport(
