@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.engine_process import FAKE_ENGINE, private_directory
 
-HANG_GUARD_SECONDS = 60.0
+HANG_GUARD_SECONDS = 240.0
 COMMAND = (sys.executable, "-m", "diffill.cli.main")
 
 
