@@ -29,13 +29,18 @@ class KVCache:
     def length(self) -> int:
         return len(self.tokens)
 
-    def reuse(self, prompt: Sequence[int]) -> int:
-        """Forget everything behind the longest common prefix with `prompt`; returns its length."""
-        common = 0
+    def shared(self, prompt: Sequence[int]) -> int:
+        """Length of the longest common prefix with `prompt`."""
+        count = 0
         for held, wanted in zip(self.tokens, prompt, strict=False):
             if held != wanted:
                 break
-            common += 1
+            count += 1
+        return count
+
+    def reuse(self, prompt: Sequence[int]) -> int:
+        """Forget everything behind the longest common prefix with `prompt`; returns its length."""
+        common = self.shared(prompt)
         del self.tokens[common:]
         return common
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -87,15 +87,16 @@ class BlockDecoder:
 
     def _cache_for(self, prompt: Sequence[int]) -> tuple[KVCache, int]:
         """The cache that shares most with `prompt`, cut to what it shares; most recently used last."""
-        best = max(self._caches, key=lambda cache: _common(cache.tokens, prompt), default=None)
-        if best is None or (_common(best.tokens, prompt) < len(prompt) // 4 and len(self._caches) < CACHES):
-            best = self.network.new_cache()
-        elif _common(best.tokens, prompt) < len(prompt) // 4:
-            best = self._caches[0]  # nothing fits: the least recently used document gives way
-        if best in self._caches:
-            self._caches.remove(best)
-        self._caches.append(best)
-        return best, best.reuse(prompt)
+        shared = [cache.shared(prompt) for cache in self._caches]
+        best = max(range(len(shared)), key=shared.__getitem__, default=None)
+        if best is not None and shared[best] >= len(prompt) // 4:
+            cache = self._caches.pop(best)
+        elif len(self._caches) < CACHES:
+            cache = self.network.new_cache()
+        else:
+            cache = self._caches.pop(0)  # nothing fits: the least recently used document gives way
+        self._caches.append(cache)
+        return cache, cache.reuse(prompt)
 
     def _prefill(self, cache: KVCache, tokens: Sequence[int], is_cancelled: Callable[[], bool]) -> None:
         for at in range(0, len(tokens), PREFILL_TOKENS):
@@ -146,15 +147,6 @@ def load_decoder(
 def _parameters(vocabulary: int, hidden: int, intermediate: int, layers: int, qkv: int) -> int:
     """Weights of the matrices; the tied embedding counts once."""
     return vocabulary * hidden + layers * hidden * (qkv + hidden + 3 * intermediate)
-
-
-def _common(held: Iterable[int], wanted: Iterable[int]) -> int:
-    count = 0
-    for ours, theirs in zip(held, wanted, strict=False):
-        if ours != theirs:
-            break
-        count += 1
-    return count
 
 
 def _step(snapshot: Snapshot, passes: int) -> Step:
