@@ -33,6 +33,10 @@ class InlineCompletions:
         self._running: dict[str, asyncio.Task[list[Completion] | None]] = {}
         self.settings = Settings()
 
+    def take_settings(self, settings: Settings) -> None:
+        """Use these from the next request on."""
+        self.settings = settings
+
     async def answer(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
         """Answer one request. Up to the first await the document is the one that the client asked about."""
         uri = params.text_document.uri

@@ -1,4 +1,4 @@
-"""The language server: which message is answered by which part. Handlers convert, call and convert back."""
+"""One connection of the language server: its start, its settings and its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
 from .client_log import ClientLogHandler
+from .handlers import inline_completion, lifecycle
 from .parent import watch_parent
 from .progress import ProgressBar
 from .protocol import Protocol
@@ -24,8 +25,8 @@ from .protocol import Protocol
 if TYPE_CHECKING:
     from diffill.model.tokenizer import Tokenizer
 
-    from .inline_completion import InlineCompletions
-    from .warm_engine import Client, Readiness, WarmEngine
+    from .session import Session
+    from .warm_engine import Client, Readiness
 
 log = logging.getLogger(__name__)
 STATUS = "diffill/status"
@@ -33,6 +34,8 @@ STATUS = "diffill/status"
 
 Sent when the state or the progress of loading changes. `message` is one line to show: the step, the model, the reason.
 """
+HANDLERS: tuple[Callable[[Server], None], ...] = (lifecycle.register, inline_completion.register)
+"""One line for each group of messages."""
 CLOSE_SECONDS = 0.5
 SETTINGS_SECONDS = 5.0
 
@@ -44,11 +47,14 @@ class Server(LanguageServer):
 
     def __init__(self) -> None:
         super().__init__("diffill", version("diffill"), protocol_cls=Protocol, converter_factory=default_converter)
-        self.completions: InlineCompletions | None = None
-        self._engine: WarmEngine | None = None
+        self.session: Session | None = None
+        self.on_session: list[Callable[[Session], None]] = []
+        """Called once, before the first settings are applied: for parts that join the session."""
         self._bar: ProgressBar | None = None
         self._log_handler = ClientLogHandler(self.window_log_message)
         self._options: object = None
+        self._client_name = ""
+        self._folders: tuple[str, ...] = ()
         self._reported: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -62,6 +68,9 @@ class Server(LanguageServer):
     def initialize(self, params: types.InitializeParams) -> None:
         """Note what is needed later."""
         self._options = params.initialization_options
+        self._client_name = params.client_info.name if params.client_info else ""
+        root = [params.root_uri] if params.root_uri else []
+        self._folders = tuple([folder.uri for folder in params.workspace_folders or []] or root)
         logging.getLogger("diffill").addHandler(self._log_handler)
         if params.process_id is not None:
             self._in_background(watch_parent(params.process_id, self.protocol.ended.set))
@@ -70,11 +79,23 @@ class Server(LanguageServer):
         """Read the settings and attach to the engine."""
         # Here and not above: these import numpy, which would delay the answer to `initialize`.
         from .inline_completion import InlineCompletions
+        from .session import Session
         from .warm_engine import WarmEngine
 
         engine = WarmEngine(self._connect, self._on_readiness)
-        self._engine = engine
-        self.completions = InlineCompletions(self.protocol.documents, engine, self.protocol.encoding)
+        completions = InlineCompletions(self.protocol.documents, engine, self.protocol.encoding)
+        self.session = Session(
+            documents=self.protocol.documents,
+            engine=engine,
+            encoding=self.protocol.encoding,
+            completions=completions,
+            client_name=self._client_name,
+            folders=self._folders,
+            on_settings=[completions.take_settings],
+            on_close=[completions.cancel_all],
+        )
+        for start in self.on_session:
+            start(self.session)
         self._apply_settings(self._options)
         await self.pull_settings()
         engine.start()
@@ -101,13 +122,21 @@ class Server(LanguageServer):
         elif isinstance(params.settings, dict):
             self._apply_settings(params.settings.get("diffill", {}))
 
+    def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
+        """Keep the list of the workspace's folders."""
+        removed = {folder.uri for folder in event.removed}
+        kept = [uri for uri in self._folders if uri not in removed]
+        self._folders = tuple(dict.fromkeys([*kept, *(folder.uri for folder in event.added)]))
+        if self.session is not None:
+            self.session.folders = self._folders
+
     def _apply_settings(self, values: object) -> None:
         from .settings import read_settings
 
-        if self.completions is None:
+        if self.session is None:
             return
         settings, problems = read_settings(values)
-        self.completions.settings = settings
+        self.session.apply(settings)
         logging.getLogger("diffill").setLevel(settings.log_level.upper())
         if news := [problem for problem in problems if problem not in self._reported]:
             self._reported.update(news)
@@ -118,7 +147,7 @@ class Server(LanguageServer):
         from diffill.model.client import EngineClient, EngineSettings
         from diffill.model.tokenizer import Tokenizer
 
-        device = self.completions.settings.device if self.completions else ""
+        device = self.session.settings.device if self.session else ""
         settings = EngineSettings.from_environment(device=device or None)
         return EngineClient(settings), Tokenizer.load(settings.checkpoint)
 
@@ -145,35 +174,15 @@ class Server(LanguageServer):
         logging.getLogger("diffill").removeHandler(self._log_handler)
         for task in self._tasks:
             task.cancel()
-        if self.completions is not None:
-            self.completions.cancel_all()
-        if self._engine is not None:
-            await asyncio.wait({asyncio.ensure_future(self._engine.close())}, timeout=CLOSE_SECONDS)
+        if self.session is not None:
+            for listener in self.session.on_close:
+                listener()
+            await asyncio.wait({asyncio.ensure_future(self.session.engine.close())}, timeout=CLOSE_SECONDS)
 
 
 def create_server() -> Server:
     """A server with its handlers: coroutines, or done at once. None is a pygls thread, which cannot be cancelled."""
     server = Server()
-
-    @server.feature(types.INITIALIZE)
-    def initialize(params: types.InitializeParams) -> None:
-        server.initialize(params)
-
-    @server.feature(types.INITIALIZED)
-    async def initialized(params: types.InitializedParams) -> None:
-        await server.initialized()
-
-    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
-    async def did_change_configuration(params: types.DidChangeConfigurationParams) -> None:
-        await server.settings_changed(params)
-
-    @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
-    def did_save(params: types.DidSaveTextDocumentParams) -> None:
-        """The text is known from the edits; registered because clients expect to be told that saves are welcome."""
-
-    # Without options pygls does not advertise the feature at all.
-    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
-    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
-        return await server.completions.answer(params) if server.completions else None
-
+    for register in HANDLERS:
+        register(server)
     return server
