@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from .checkpoint import checkpoint_hash
 from .decoding import MODES, Answer, Snapshot
 from .device import choose_device
 from .network import PREFILL_TOKENS, Network, load_network
-from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
+from .request import Alternative, Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .threads import FreeCores
 from .tokenizer import END_OF_MIDDLE, Tokenizer
 
@@ -64,25 +65,37 @@ class BlockDecoder:
             max_tokens=request.max_tokens,
             ends_line=self._ends_line if request.stop_at_line_end else None,
             refused_first=self._spaceless if request.starts_with_space else None,
+            choices=request.candidates,
         )
         passes = 0
-        for snapshot in MODES[request.mode](self.network, cache, last, answer):
-            passes += 1
-            if on_step is not None:
-                on_step(_step(snapshot, passes))
-            if is_cancelled():
-                raise Cancelled
-        if answer.finish is None:
-            raise RuntimeError(f"mode {request.mode} ended before the answer was finished")
+
+        def fill(answer: Answer, last: int) -> None:
+            nonlocal passes
+            for snapshot in MODES[request.mode](self.network, cache, last, answer):
+                passes += 1
+                if on_step is not None:
+                    on_step(_step(snapshot, passes))
+                if is_cancelled():
+                    raise Cancelled
+
+        fill(answer, last)
+        others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
+        for other in others:
+            if other.finish is None:
+                text = [*prompt, last, *other.tokens[:-1]]
+                self._prefill(cache, text[cache.reuse(text) :], is_cancelled)
+                fill(other, other.tokens[-1])
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
-            finish=answer.finish,
+            finish=answer.ended,
             score=answer.score,
             steps=answer.rounds,
             forward_passes=passes,
             cached_tokens=cached,
             prefill_ms=1e3 * (prefilled - began),
             denoise_ms=1e3 * (time.perf_counter() - prefilled),
+            token_scores=tuple(answer.log_probability[: len(answer.tokens)]),
+            alternatives=tuple(sorted(map(_alternative, others), key=attrgetter("score"), reverse=True)),
         )
 
     def _cache_for(self, prompt: Sequence[int]) -> tuple[KVCache, int]:
@@ -147,6 +160,10 @@ def load_decoder(
 def _parameters(vocabulary: int, hidden: int, intermediate: int, layers: int, qkv: int) -> int:
     """Weights of the matrices; the tied embedding counts once."""
     return vocabulary * hidden + layers * hidden * (qkv + hidden + 3 * intermediate)
+
+
+def _alternative(answer: Answer) -> Alternative:
+    return Alternative(tokens=pack_ids(answer.tokens), score=answer.score, finish=answer.ended)
 
 
 def _step(snapshot: Snapshot, passes: int) -> Step:

@@ -6,8 +6,9 @@ Shapes: T tokens of the step, S tokens of context and step, D hidden, V vocabula
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 
 import torch
@@ -25,6 +26,10 @@ PREFILL_TOKENS = 128
 """Prompt tokens a pass: large enough to be efficient, small enough that a cancel is obeyed soon."""
 
 
+Choice = tuple[int, float]
+"""A token and its log-probability."""
+
+
 @dataclass(frozen=True)
 class Block:
     """Noisy tokens that see each other and the clean tokens before them."""
@@ -36,10 +41,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best token at each row, and its log-probability."""
+    """The best token at each row, its log-probability, and the next best where they were asked for."""
 
     tokens: list[int]
     log_probability: list[float]
+    runners_up: list[list[Choice]] = field(default_factory=list)
+
+    def choices(self, row: int) -> list[Choice]:
+        """What else might stand at `row`, best first."""
+        return self.runners_up[row] if self.runners_up else []
 
 
 class Network:
@@ -75,20 +85,33 @@ class Network:
         return states
 
     @torch.inference_mode()
-    def predict(self, states: Tensor, refused_first: Tensor | None = None) -> Prediction:
+    def predict(self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1) -> Prediction:
         """Best token and log-probability of each row. MASK and the prompt's control tokens are never answers.
 
         Args:
             states: hidden states.  # [T, D]
             refused_first: tokens that may not stand at the first row.  # [V] bool
+            choices: how many tokens are wanted at each row, the best included.
         """
         head = getattr(self.model.embedding, "head", None)
         logits: Tensor = (self.model.logits(states) if head is None else head(states)).float()  # [T, V]
         logits[:, self._banned] = -torch.inf
         if refused_first is not None:
             logits[0].masked_fill_(refused_first, -torch.inf)
-        best, tokens = logits.max(dim=1)
-        return Prediction(tokens.tolist(), (best - logits.logsumexp(dim=1)).tolist())
+        normaliser = logits.logsumexp(dim=1)
+        if choices == 1:
+            best, tokens = logits.max(dim=1)
+            return Prediction(tokens.tolist(), (best - normaliser).tolist())
+        values, ranked = logits.topk(choices, dim=1)  # [T, choices]
+        rows = [
+            [(token, value) for token, value in zip(*row, strict=True) if value > -inf]
+            for row in zip(ranked.tolist(), (values - normaliser[:, None]).tolist(), strict=True)
+        ]
+        return Prediction(
+            tokens=[row[0][0] for row in rows],
+            log_probability=[row[0][1] for row in rows],
+            runners_up=[row[1:] for row in rows],
+        )
 
     def _attention(self, cache: KVCache, mask: Tensor) -> Attention:
         """Attention of the step over the whole context (always visible) and over itself (under `mask`)."""

@@ -13,8 +13,10 @@ import numpy as np
 
 Mode = Literal["ar", "verify", "diffusion"]
 Finish = Literal["eom", "line", "length"]
+Priority = Literal["typing", "repair", "background"]
 MAX_PROMPT_TOKENS = 8192
 MAX_NEW_TOKENS = 1024
+MAX_CANDIDATES = 8
 
 
 def pack_ids(ids: Iterable[int]) -> bytes:
@@ -50,6 +52,12 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Opaque key. A newer request with the same key supersedes the older one; empty means none."""
     trace: bool = False
     """Report every forward pass as a `Step`."""
+    candidates: int = 1
+    """How many distinct answers are wanted; there may be fewer when the model sees no other."""
+    draft: bytes = b""
+    """Token ids of a text that the answer is likely to resemble, as the present text of a region under repair does."""
+    priority: Priority = "typing"
+    """Whose turn it is when several wait: somebody who types, then somebody who watches a repair, then the rest."""
 
     def problem(self, vocabulary_size: int) -> str | None:
         """Why this request cannot be served, in one line that names the field, or None."""
@@ -57,8 +65,15 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             return f"prompt: {len(self.prompt)} bytes are not a whole, positive number of uint32 token ids"
         if len(self.prompt) // 4 > MAX_PROMPT_TOKENS:
             return f"prompt: {len(self.prompt) // 4} tokens, at most {MAX_PROMPT_TOKENS} are allowed"
-        if max(unpack_ids(self.prompt)) >= vocabulary_size:
-            return f"prompt: a token id is not below the vocabulary size {vocabulary_size}"
+        if len(self.draft) % 4:
+            return f"draft: {len(self.draft)} bytes are not a whole number of uint32 token ids"
+        if len(self.draft) // 4 > MAX_NEW_TOKENS:
+            return f"draft: {len(self.draft) // 4} tokens, at most {MAX_NEW_TOKENS} are allowed"
+        for name, ids in (("prompt", self.prompt), ("draft", self.draft)):
+            if ids and int(np.frombuffer(ids, dtype="<u4").max()) >= vocabulary_size:
+                return f"{name}: a token id is not below the vocabulary size {vocabulary_size}"
+        if not 1 <= self.candidates <= MAX_CANDIDATES:
+            return f"candidates: {self.candidates} is not between 1 and {MAX_CANDIDATES}"
         if not 1 <= self.max_tokens <= MAX_NEW_TOKENS:
             return f"max_tokens: {self.max_tokens} is not between 1 and {MAX_NEW_TOKENS}"
         return None
@@ -77,6 +92,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """Probability of the best token at each position, placed or not."""
 
 
+class Alternative(msgspec.Struct, frozen=True, kw_only=True):
+    """A further answer, which differs from the others in its tokens."""
+
+    tokens: bytes
+    score: float
+    """As the score of a `DecodeResult`."""
+    finish: Finish
+
+
 class DecodeResult(msgspec.Struct, frozen=True, kw_only=True):
     """One filled span."""
 
@@ -93,6 +117,10 @@ class DecodeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Prompt tokens whose keys and values were reused from an earlier request."""
     prefill_ms: float
     denoise_ms: float
+    token_scores: tuple[float, ...] = ()
+    """Log-probability of each token of the answer."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Best first."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,14 +19,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from .request import Cancelled, Decoder, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids
+from .request import Cancelled, Decoder, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from .wire import ErrorCode
 
 State = Literal["loading", "ready", "failed", "crashed"]
 Loader = Callable[[Callable[[float], None]], Decoder]
 QUEUE_CAPACITY = 64
+PRIORITIES = get_args(Priority)
 _ANY_VOCABULARY = 1 << 32
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,8 @@ class Scheduler:
             while not self._queue:
                 self._changed.wait()
             self._heartbeat = time.monotonic()
-            self._running = self._queue.popleft()
+            self._running = min(self._queue, key=lambda job: PRIORITIES.index(job.request.priority))
+            self._queue.remove(self._running)
             return self._running
 
     def _decode(self, decoder: Decoder, job: Job) -> DecodeResult | Failure | None:

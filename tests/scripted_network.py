@@ -53,7 +53,7 @@ class ScriptedNetwork:
                 text = (*text, truth)
         return torch.tensor(rows, dtype=torch.float64)
 
-    def predict(self, states: Tensor, refused_first: Tensor | None = None) -> Prediction:
+    def predict(self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1) -> Prediction:
         return Prediction([int(token) for token in states[:, 0]], states[:, 1].tolist())
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 import numpy as np
 from torch import Tensor
 
+from ..network import Choice
 from ..request import Finish
 from ..tokenizer import END_OF_MIDDLE
 
@@ -20,6 +23,16 @@ class Snapshot:
     tokens: tuple[int, ...]
     """MASK where nothing is placed."""
     confidence: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A place where another token was likely too."""
+
+    index: int
+    """How many tokens of the answer stand before it."""
+    token: int
+    log_probability: float
 
 
 @dataclass(kw_only=True)
@@ -36,10 +49,14 @@ class Answer:
     """Of every token, END_OF_MIDDLE included: stopping is a decision too."""
     finish: Finish | None = None
     rounds: int = 0
+    choices: int = 1
+    """How many tokens the network is asked for at each place; more than one leave forks behind."""
+    forks: list[Fork] = field(default_factory=list)
 
-    def place(self, token: int, log_probability: float) -> bool:
+    def place(self, token: int, log_probability: float, runners_up: Sequence[Choice] = ()) -> bool:
         """Append one final token; returns whether the answer goes on."""
         assert self.finish is None, "nothing follows a finished answer"
+        self.forks += [Fork(len(self.tokens), *choice) for choice in runners_up]
         self.log_probability.append(log_probability)
         if token == END_OF_MIDDLE:
             self.finish = "eom"
@@ -55,6 +72,28 @@ class Answer:
     def refused_next(self) -> Tensor | None:
         """What may not come next."""
         return None if self.tokens else self.refused_first
+
+    def likely_forks(self, count: int) -> list[Fork]:
+        """The `count` forks that lose least against the token taken there.
+
+        Answers that go on from them differ: in the token of the fork from this one and from those that fork later.
+        """
+        return nlargest(count, self.forks, key=lambda fork: fork.log_probability - self.log_probability[fork.index])
+
+    def forked(self, fork: Fork) -> Answer:
+        """This answer as far as `fork`, and the other token there."""
+        other = Answer(max_tokens=self.max_tokens, ends_line=self.ends_line)
+        for token, log_probability in zip(self.tokens[: fork.index], self.log_probability, strict=False):
+            other.place(token, log_probability)
+        other.place(fork.token, fork.log_probability)
+        return other
+
+    @property
+    def ended(self) -> Finish:
+        """Why it is finished, which it must be."""
+        if self.finish is None:
+            raise RuntimeError("the mode ended before the answer was finished")
+        return self.finish
 
     @property
     def score(self) -> float:

@@ -16,9 +16,9 @@ def decode_autoregressive(network: Network, cache: KVCache, last: int, answer: A
     while answer.finish is None:
         states = network.step(cache, [token])
         cache.keep([token])
-        best = network.predict(states, answer.refused_next)
+        best = network.predict(states, answer.refused_next, answer.choices)
         token = best.tokens[0]
         start = len(answer.tokens)
-        answer.place(token, best.log_probability[0])
+        answer.place(token, best.log_probability[0], best.choices(0))
         answer.rounds += 1
         yield Snapshot(start, (token,), (exp(best.log_probability[0]),))

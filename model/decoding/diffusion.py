@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import exp
 
 from ..cache import KVCache
-from ..network import Block, Network, Prediction
+from ..network import Block, Choice, Network, Prediction
 from ..tokenizer import END_OF_MIDDLE, MASK
 from .answer import Answer, Snapshot
 
@@ -19,13 +19,13 @@ def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer
         while not block.finished:
             states = network.step(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
             cache.keep(clean)
-            block.advance(network.predict(states[len(clean) :], answer.refused_next))
+            block.advance(network.predict(states[len(clean) :], answer.refused_next, answer.choices))
             clean = []
             answer.rounds += 1
             yield Snapshot(len(answer.tokens), tuple(block.tokens), tuple(block.confidence))
         clean = block.tokens
-        for token, log_probability in zip(block.tokens, block.log_probability, strict=True):
-            if not answer.place(token, log_probability):
+        for place in zip(block.tokens, block.log_probability, block.runners_up, strict=True):
+            if not answer.place(*place):
                 break
 
 
@@ -36,6 +36,7 @@ class DraftBlock:
         self.tokens = [MASK] * size
         self.confidence = [0.0] * size
         self.log_probability = [0.0] * size
+        self.runners_up: list[list[Choice]] = [[] for _ in range(size)]
         self.threshold = threshold
         self.revise_threshold = 2.0 if revise_threshold is None else revise_threshold  # no probability reaches 2
         self._revised = [False] * size
@@ -68,6 +69,7 @@ class DraftBlock:
     def _place(self, index: int, prediction: Prediction) -> None:
         self.tokens[index] = prediction.tokens[index]
         self.log_probability[index] = prediction.log_probability[index]
+        self.runners_up[index] = prediction.choices(index)
         self.confidence[index] = exp(prediction.log_probability[index])
 
     @staticmethod

@@ -24,16 +24,14 @@ def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -
         clean = [last, *draft]
         masks = (MASK,) * size
         states = network.step(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
-        checked = network.predict(states[: len(clean)], answer.refused_next)
+        checked = network.predict(states[: len(clean)], answer.refused_next, answer.choices)
         accepted = _agreement(draft, checked.tokens)
         cache.keep(clean[: accepted + 1])
 
         start, shown = len(answer.tokens), 0
-        for token, log_probability in zip(
-            checked.tokens[: accepted + 1], checked.log_probability[: accepted + 1], strict=True
-        ):
+        for row in range(accepted + 1):
             shown += 1
-            if not answer.place(token, log_probability):
+            if not answer.place(checked.tokens[row], checked.log_probability[row], checked.choices(row)):
                 break
         answer.rounds += 1
         if answer.finish is None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -257,3 +258,32 @@ def test_device_by_name() -> None:
         if not there:
             with pytest.raises(ValueError, match=f"^device: {name}"):
                 choose_device(name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_candidates_are_distinct_and_the_first_is_the_plain_answer(mode: Mode) -> None:
+    wanted = request_of(prompt_of(text(30, 9), text(10, 10)), mode)
+    plain = new_decoder().decode(wanted)
+    result = new_decoder().decode(msgspec.structs.replace(wanted, candidates=4))
+    assert (result.tokens, result.finish) == (plain.tokens, plain.finish)
+    assert not plain.alternatives and len(result.alternatives) == 3
+    assert len({result.tokens, *(other.tokens for other in result.alternatives)}) == 4
+    scores = [other.score for other in result.alternatives]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_candidate_goes_on_as_if_its_beginning_had_been_typed() -> None:
+    prompt = prompt_of(text(30, 9), text(10, 10))
+    result = new_decoder().decode(msgspec.structs.replace(request_of(prompt), candidates=3))
+    best = unpack_ids(result.tokens)
+    for other in result.alternatives:
+        ids = unpack_ids(other.tokens)
+        differs = next(at for at, token in enumerate(ids) if token != best[at])
+        typed = request_of([*prompt, *ids[: differs + 1]], max_tokens=10 - differs - 1)
+        assert ids[differs + 1 :] == unpack_ids(new_decoder().decode(typed).tokens)
+
+
+def test_every_token_has_a_score() -> None:
+    result = new_decoder().decode(request_of(prompt_of(text(20, 8), [])))
+    assert len(result.token_scores) == len(unpack_ids(result.tokens)) == 10
+    assert sum(result.token_scores) / 10 == pytest.approx(result.score)

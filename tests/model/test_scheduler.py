@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from diffill.model.request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids
+from diffill.model.request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from diffill.model.scheduler import Failure, Job, Scheduler, State
 
 HANG_GUARD_SECONDS = 60.0
@@ -67,12 +67,12 @@ class SteppedDecoder:
 class Ticket:
     """A job and what became of it."""
 
-    def __init__(self, token: int, *, trace: bool = False) -> None:
+    def __init__(self, token: int, *, trace: bool = False, priority: Priority = "typing") -> None:
         self.steps: list[int] = []
         self.outcomes: list[DecodeResult | Failure] = []
         self.ended = asyncio.Event()
         self.job = Job(
-            request=DecodeRequest(prompt=pack_ids([token]), trace=trace),
+            request=DecodeRequest(prompt=pack_ids([token]), trace=trace, priority=priority),
             on_step=lambda step: self.steps.append(step.forward_pass),
             on_end=self._end,
         )
@@ -148,6 +148,25 @@ def test_a_queued_job_that_ends_is_never_decoded() -> None:
         decoder.allow.release(4)
         await tickets[2].ended.wait()
         assert decoder.started == [1, 3] and [ticket.code for ticket in tickets] == ["done", "cancelled", "done"]
+
+    run(test)
+
+
+def test_who_types_comes_before_a_repair_and_that_before_the_rest() -> None:
+    async def test() -> None:
+        decoder = SteppedDecoder()
+        scheduler = await ready(decoder)
+        tickets = [
+            Ticket(token, priority=priority)
+            for token, priority in ((1, "background"), (2, "background"), (3, "repair"), (4, "typing"), (5, "typing"))
+        ]
+        scheduler.submit(tickets[0].job)
+        await until(lambda: decoder.started == [1])
+        for ticket in tickets[1:]:
+            scheduler.submit(ticket.job)
+        decoder.allow.release(10)
+        await tickets[1].ended.wait()
+        assert decoder.started == [1, 4, 5, 3, 2]
 
     run(test)
 
