@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from diffill.training.stage import Stage
+    from diffill.training.trainer import TrainConfig
+
+Config = TypeVar("Config", bound="TrainConfig")
 
 
 @click.group()
@@ -47,12 +54,31 @@ def pack(path: Path) -> None:
 
 @train.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-def joint(path: Path) -> None:
-    """Causal and denoising losses together, until the budget is spent."""
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+def causal(path: Path, seconds: float | None) -> None:
+    """Stage A: code and holes to fill, every token from those before it."""
+    from diffill.training.causal import CausalConfig, CausalStage
+
+    run_stage(path, CausalConfig, CausalStage, seconds)
+
+
+@train.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+def joint(path: Path, seconds: float | None) -> None:
+    """Stage B: causal and denoising losses together, until the budget is spent."""
+    from diffill.training.joint import JointConfig, JointStage
+
+    run_stage(path, JointConfig, JointStage, seconds)
+
+
+def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], seconds: float | None) -> None:
+    """One stage from its configuration; SIGINT and SIGTERM end it early and keep what it learned."""
+    import msgspec
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from diffill.training.config import read_config
-    from diffill.training.trainer import Interrupted, TrainConfig, Trainer
+    from diffill.training.trainer import Interrupted, Trainer
 
     # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
     asked_to_stop: list[int] = []
@@ -61,12 +87,15 @@ def joint(path: Path) -> None:
 
     columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with _one_line(), Progress(*columns, console=_stderr(), refresh_per_second=1) as progress:
-        trainer = Trainer(read_config(path, TrainConfig))
+        config = read_config(path, kind)
+        config = config if seconds is None else msgspec.structs.replace(config, seconds=seconds)
+        trainer = Trainer(config, stage(config))
         task = progress.add_task("measuring", total=1.0)
 
         def show(record: dict[str, Any]) -> None:
-            line = "step {step}  causal {causal:.3f}  denoising {denoising:.3f}  {tokens_per_second:.0f} tokens/s"
-            progress.update(task, completed=record["progress"], description=line.format(**record))
+            losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("causal", "denoising") if name in record)
+            speed = f"{record['tokens_per_second']:.0f} tokens/s"
+            progress.update(task, completed=record["progress"], description=f"step {record['step']}  {losses}  {speed}")
             if asked_to_stop:
                 raise Interrupted
 

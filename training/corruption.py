@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffill.model.masks import CLEAN, StreamLayout
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
 
+from .batch import Batch
 from .packing import Rows
 
 
@@ -44,37 +44,52 @@ class CorruptionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """One batch; the clean stream first, the noisy stream behind it.  # T = C + N"""
+class CleanStream:
+    """Rows as the causal loss reads them.  # all [B, C]"""
 
-    tokens: Tensor  # [B, T] int64
-    positions: Tensor  # [B, T] int64
-    layout: StreamLayout
-    target: Tensor  # [B, T] int64; clean: the next token, noisy: the token at this very place
-    weight: Tensor  # [B, T] fp32
-    clean_length: int
+    tokens: np.ndarray
+    document: np.ndarray
+    index: np.ndarray
+    position: np.ndarray
+    """Place inside the document."""
+    following: np.ndarray
+    """The next token, 0 where nothing is learned."""
+    weight: np.ndarray
 
 
-def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator) -> Batch:
-    """A fresh corruption of `rows`; the same generator state gives the same batch."""
-    clean = rows.tokens.astype(np.int64)  # [B, C]
+def clean_stream(rows: Rows, middle_weight: float) -> CleanStream:
+    """Next token of the same document; control tokens come from the format, not from the model.
+
+    Args:
+        middle_weight: weight of the middle against 1 for its surroundings.
+    """
+    tokens = rows.tokens.astype(np.int64)
     document = rows.document.astype(np.int64)
-    batch, length = clean.shape
-    index = np.broadcast_to(np.arange(length), clean.shape)
+    index = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
     opens = np.ones_like(rows.middle)
     opens[:, 1:] = document[:, 1:] != document[:, :-1]
-    position = index - np.maximum.accumulate(np.where(opens, index, 0), axis=1)
-
-    # Causal stream: predict the next token of the same document; control tokens come from the format, not the model.
-    following = np.zeros_like(clean)
-    following[:, :-1] = clean[:, 1:]
+    following = np.zeros_like(tokens)
+    following[:, :-1] = tokens[:, 1:]
     follows = np.zeros_like(rows.middle)
     follows[:, :-1] = (document[:, 1:] == document[:, :-1]) & (document[:, 1:] >= 0)
     learnable = follows & ((following >= NUM_CONTROL_IDS) | (following == END_OF_MIDDLE))
     next_is_middle = np.zeros_like(rows.middle)
     next_is_middle[:, :-1] = rows.middle[:, 1:]
-    causal_weight = learnable * np.where(next_is_middle, config.middle_weight, 1.0)
+    return CleanStream(
+        tokens=tokens,
+        document=document,
+        index=index,
+        position=index - np.maximum.accumulate(np.where(opens, index, 0), axis=1),
+        following=following,
+        weight=learnable * np.where(next_is_middle, middle_weight, 1.0),
+    )
 
+
+def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator) -> Batch:
+    """A fresh corruption of `rows`; the same generator state gives the same batch."""
+    stream = clean_stream(rows, config.middle_weight)
+    clean, document = stream.tokens, stream.document  # [B, C]
+    batch, length = clean.shape
     start, learned = _block_starts(clean, document, rows.middle, config, generator)  # 2 x [B, blocks]
     inside = np.arange(config.block_size)
     # [B, N] index into the clean stream, may run past the document
@@ -95,15 +110,17 @@ def corrupt(rows: Rows, config: CorruptionConfig, generator: np.random.Generator
     return Batch(
         tokens=torch.from_numpy(np.concatenate([clean, noisy], axis=1)),
         positions=torch.from_numpy(
-            np.concatenate([position, take(position, first, axis=1) + np.tile(inside, start.shape[1])], axis=1)
+            np.concatenate(
+                [stream.position, take(stream.position, first, axis=1) + np.tile(inside, start.shape[1])], axis=1
+            )
         ),
         layout=StreamLayout(
             document=torch.from_numpy(np.concatenate([document, take(document, first, axis=1)], axis=1)),
             block=torch.from_numpy(blocks),
-            order=torch.from_numpy(np.concatenate([index, first], axis=1)),
+            order=torch.from_numpy(np.concatenate([stream.index, first], axis=1)),
         ),
-        target=torch.from_numpy(np.concatenate([following, truth], axis=1)),
-        weight=torch.from_numpy(np.concatenate([causal_weight, weight], axis=1).astype(np.float32)),
+        target=torch.from_numpy(np.concatenate([stream.following, truth], axis=1)),
+        weight=torch.from_numpy(np.concatenate([stream.weight, weight], axis=1).astype(np.float32)),
         clean_length=length,
     )
 

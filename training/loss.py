@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer, masked_attention
 
-from .corruption import Batch
-
-POSITIONS_PER_CHUNK = 16_384
-"""Vocabulary-sized logits are made for this many positions at a time: 16,384 take 3.2 GB in fp32."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Losses:
-    """Weighted means over tokens, in nats."""
-
-    causal: Tensor
-    denoising: Tensor
-
-    def total(self, denoising_weight: float) -> Tensor:
-        return self.causal + denoising_weight * self.denoising
+from .batch import Batch
+from .cross_entropy import linear_cross_entropy
+from .stage import Forward, Losses
 
 
 def hidden_states(model: Transformer, tokens: Tensor, positions: Tensor, mask: Any) -> Tensor:
@@ -51,31 +37,26 @@ def hidden_states(model: Transformer, tokens: Tensor, positions: Tensor, mask: A
     return states
 
 
-def joint_loss(model: Transformer, batch: Batch, forward: Any = hidden_states) -> Losses:
-    """Losses of one batch.
+def joint_loss(
+    model: Transformer, batch: Batch, forward: Forward = hidden_states, *, denoising_weight: float = 1.0
+) -> Losses:
+    """Losses of one batch: causal, and denoising where there is a noisy stream.
 
     Args:
-        forward: `hidden_states` or its compiled form.
+        denoising_weight: of the denoising loss in the total, against 1 for the causal one.
     """
     # 1. Who sees whom.
     mask = flex_mask(batch.layout) if batch.tokens.is_cuda else dense_mask(batch.layout)
     # 2. One pass over both streams.
     hidden = forward(model, batch.tokens, batch.positions, mask)  # [B, T, D]
-    # 3. The head only where something is to be learned.
-    wanted = batch.weight > 0  # [B, T]
-    states, target, weight = hidden[wanted], batch.target[wanted], batch.weight[wanted]
-    noisy = torch.zeros_like(wanted)
-    noisy[:, batch.clean_length :] = True
-    is_noisy = noisy[wanted]
-    # 4. Cross-entropy, a chunk of positions at a time. MASK is never an answer.
-    parts = []
-    for at in range(0, states.shape[0], POSITIONS_PER_CHUNK):
-        logits = model.logits(states[at : at + POSITIONS_PER_CHUNK]).float()
-        logits[:, MASK] = -torch.inf
-        parts.append(F.cross_entropy(logits, target[at : at + POSITIONS_PER_CHUNK], reduction="none"))
-    loss = torch.cat(parts) * weight
-    # 5. Mean over tokens, not over samples (global averaging, arXiv 2607.05722).
-    return Losses(
-        causal=loss[~is_noisy].sum() / weight[~is_noisy].sum().clamp_min(1.0),
-        denoising=loss[is_noisy].sum() / weight[is_noisy].sum().clamp_min(1.0),
-    )
+    # 3. The head only where something is to be learned. MASK is never an answer.
+    states = hidden.flatten(0, 1)[batch.learned]  # [L, D]
+    target, weight = batch.target.flatten()[batch.learned], batch.weight.flatten()[batch.learned]
+    noisy = batch.learned % batch.tokens.shape[1] >= batch.clean_length
+    scaled = torch.where(noisy, denoising_weight * weight, weight)
+    total, nats = linear_cross_entropy(states, model.embedding.weight, target, scaled, forbidden=MASK)
+    # 4. What is reported.
+    parts = {"causal": (nats * weight).masked_fill(noisy, 0.0).sum()}
+    if batch.tokens.shape[1] > batch.clean_length:
+        parts["denoising"] = (nats * weight).masked_fill(~noisy, 0.0).sum()
+    return Losses(total=total, parts=parts)

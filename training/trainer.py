@@ -1,4 +1,4 @@
-"""The training loop: one command for CPU and GPU, stopped by the wall clock, resumed from weights."""
+"""The training loop: one for every stage, CPU and GPU, stopped by the wall clock, resumed from weights."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, TextIO
 
 import msgspec
@@ -17,43 +19,46 @@ import torch
 
 from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
 from diffill.model.device import choose_device
-from diffill.model.masks import StreamLayout
 from diffill.model.tokenizer import Tokenizer
 from diffill.model.transformer import Transformer
 
+from .batch import Batch, normalised
 from .config import dump_config
-from .corruption import Batch, CorruptionConfig, corrupt
-from .loss import hidden_states, joint_loss
-from .packing import Rows, load_rows
+from .history import History
+from .loss import hidden_states
+from .prefetch import ahead
 from .schedule import CLIP_NORM, optimizer, rate
+from .stage import Stage, Turn
+from .throughput import peak_flops, training_flops
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One stage."""
+    """What every stage is told; a stage adds its own."""
 
     start: Path
-    """Checkpoint directory that the stage starts from; a former run's `out` resumes it by weights."""
-    rows: Path
-    """Directory of packed rows: `train-*` and `held-out`."""
+    """Checkpoint directory that the stage starts from; a former run's `out` resumes it."""
     out: Path
     name: str
     seconds: float
-    """Wall-clock budget, measured from the first step; the learning rate decays with it."""
+    """Wall-clock budget of the whole run, compilation included; the learning rate decays with it."""
     device: str = "cpu"
     rows_per_step: int = 4
     micro_batches: int = 1
     """Gradient accumulation: a step is split into so many passes."""
     learning_rate: float = 3e-4
     warmup_steps: int = 30
-    decay_share: float = 0.7
+    """Of each leg: the optimizer's state does not travel with the weights."""
+    decay_share: float = 0.2
+    """Last share of the budget, over which the learning rate falls to zero."""
     weight_decay: float = 0.0
-    denoising_weight: float = 0.7
-    corruption: CorruptionConfig = CorruptionConfig()
     evaluate_every: float = 600.0
     """Seconds between held-out measurements; weights are saved after each."""
     held_out_rows: int = 48
     max_steps: int = 1_000_000_000
+    """Of this leg."""
     compile: bool = False
+    prefetch: int = 2
+    """Steps whose batches are made ahead; 0 for a stage whose batches depend on the weights."""
     seed: int = 0
 
 
@@ -65,10 +70,19 @@ class NotFiniteError(Exception):
     """The loss or its gradient is not a number."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One step's batches, ready for the device."""
+
+    batches: list[Batch]
+    tokens: int
+    flops: float
+
+
 class Trainer:
     """Owns the weights, the optimizer and the files of one run."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, stage: Stage) -> None:
         for name in ("seconds", "rows_per_step", "micro_batches", "max_steps"):
             if not getattr(config, name) > 0:
                 raise ValueError(f"{name}: {getattr(config, name)} is not positive")
@@ -76,7 +90,7 @@ class Trainer:
             raise ValueError(
                 f"rows_per_step: {config.rows_per_step} is not a multiple of micro_batches {config.micro_batches}"
             )
-        self.config = config
+        self.config, self.stage = config, stage
         self.device, _ = choose_device(config.device)
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
@@ -91,14 +105,9 @@ class Trainer:
             ) from None
         self.model.to(self.device)
         self.optimizer = optimizer(self.model, weight_decay=config.weight_decay)
-        self.shards = [load_rows(path) for path in sorted(config.rows.glob("train-*"))]
-        if not self.shards:
-            raise ValueError(f"rows: {config.rows} holds no train-* shard")
-        if (count := sum(map(len, self.shards))) < config.rows_per_step:
-            raise ValueError(f"rows: {config.rows} holds {count} rows, fewer than rows_per_step {config.rows_per_step}")
-        held_out = config.rows / "held-out"
-        self.held_out = load_rows(held_out) if held_out.exists() else None
         self.forward = torch.compile(hidden_states, dynamic=False) if config.compile else hidden_states
+        self.peak_flops = peak_flops(self.device)
+        self.before = History.of(config.start, stage.name)
         self.step = 0
         self.tokens = 0
 
@@ -109,29 +118,34 @@ class Trainer:
             ValueError: the loss is no longer finite; the step is named, and the last good weights are on disk.
         """
         config = self.config
+        began = evaluated = finished = time.monotonic()
         config.out.mkdir(parents=True, exist_ok=True)
         (config.out / "run.json").write_bytes(dump_config(config))
-        with (config.out / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-            self._record(metrics, {"held_out": self.evaluate(), "step": 0, "tokens": 0})
-            began = evaluated = time.monotonic()
+        rates: list[float] = []
+        with (
+            (config.out / "metrics.jsonl").open("a", encoding="utf-8") as metrics,
+            contextlib.closing(ahead(self._work, depth=config.prefetch)) as steps,
+        ):
+            self._record(metrics, self._measured())
             try:
-                for batch_rows in self._steps():
-                    elapsed = time.monotonic() - began
-                    progress = max(elapsed / config.seconds, self.step / config.max_steps)
+                for work in steps:
+                    progress = max((time.monotonic() - began) / config.seconds, self.step / config.max_steps)
                     if progress >= 1.0:
                         break
-                    record = self._update(batch_rows, progress)
+                    record = self._update(work, progress)
+                    began_step, finished = finished, time.monotonic()
+                    rates.append(1.0 / (finished - began_step))
                     record |= {
-                        "elapsed": round(time.monotonic() - began, 1),
+                        "elapsed": round(finished - began, 1),
                         "progress": round(progress, 4),
-                        "tokens_per_second": round(self.tokens / (time.monotonic() - began), 1),
+                        **self._speed(work, rates[-1]),
                     }
                     self._record(metrics, record)
                     on_progress(record)
                     if time.monotonic() - evaluated > config.evaluate_every:
-                        self._record(metrics, {"held_out": self.evaluate(), "step": self.step, "tokens": self.tokens})
+                        self._record(metrics, self._measured())
                         self.save()
-                        evaluated = time.monotonic()
+                        evaluated = finished = time.monotonic()
             except NotFiniteError as error:
                 with contextlib.suppress(ValueError):  # weights that are not finite are not written
                     self.save()  # the step that failed has changed nothing
@@ -139,48 +153,72 @@ class Trainer:
             except (Interrupted, KeyboardInterrupt):
                 pass  # what was learned is kept, as at the end of the budget
             self.save()
-            last = {"held_out": self.evaluate(), "step": self.step, "tokens": self.tokens}
+            last = self._measured() | (self._speed(work, median(rates)) if rates else {})
             self._record(metrics, last)
         return last
 
     def save(self) -> None:
-        """Write the fp32 weights beside the old ones and rename."""
+        """Write the fp32 weights and their history beside the old ones and rename."""
         weights = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
+        history = self.history()
         save_checkpoint(
             self.config.out,
-            config=dataclasses.replace(self.model_config, name=self.config.name),
+            config=self.stage.decoding(dataclasses.replace(self.model_config, name=self.config.name), history.steps),
             weights=weights,
             tokenizer=self.tokenizer,
             dtype=torch.float32,
         )
+        history.save(self.config.out)
 
-    @torch.no_grad()
+    def history(self) -> History:
+        """What the weights in memory have been through in this stage."""
+        return History(
+            stage=self.stage.name,
+            legs=self.before.legs + 1,
+            steps=self.before.steps + self.step,
+            rows=self.before.rows + self.step * self.config.rows_per_step,
+            tokens=self.before.tokens + self.tokens,
+        )
+
     def evaluate(self) -> dict[str, float]:
-        """Held-out losses in nats; the same corruption every time, so that runs compare."""
-        if self.held_out is None:
-            return {}
-        generator = np.random.default_rng(0)
-        totals: dict[str, list[float]] = {"causal": [], "denoising": []}
-        self.model.eval()
-        for at in range(0, min(self.config.held_out_rows, len(self.held_out)), 4):
-            batch = self._to_device(
-                corrupt(
-                    _take(self.held_out, np.arange(at, min(at + 4, len(self.held_out)))),
-                    self.config.corruption,
-                    generator,
-                )
-            )
-            with self._autocast():
-                losses = joint_loss(self.model, batch)
-            totals["causal"].append(float(losses.causal))
-            totals["denoising"].append(float(losses.denoising))
-        self.model.train()
-        return {name: round(float(np.mean(values)), 4) for name, values in totals.items()}
+        """Held-out losses in nats; the same batches every time, so that runs compare."""
+        batches = normalised(list(self.stage.held_out(self.config.rows_per_step // self.config.micro_batches)))
+        totals: dict[str, float] = {}
+        # Compiled, the pass is the one that training runs: without gradients it would be compiled once more.
+        with torch.set_grad_enabled(self.config.compile):
+            for batch in batches:
+                with self._autocast():
+                    losses = self.stage.loss(self.model, batch.on(self.device), self.forward)
+                for name, part in losses.parts.items():
+                    totals[name] = totals.get(name, 0.0) + float(part)
+        return {name: round(value, 4) for name, value in totals.items()}
 
-    def _update(self, rows: Rows, progress: float) -> dict[str, Any]:
-        """One optimizer step over `rows`."""
+    def _work(self, step: int) -> Work:
+        """The batches of this leg's step `step`."""
+        config, before = self.config, self.before
+        share = config.rows_per_step // config.micro_batches
+        batches = normalised(
+            [
+                self.stage.batch(
+                    Turn(
+                        step=before.steps + step,
+                        first_row=before.rows + step * config.rows_per_step + part * share,
+                        rows=share,
+                        generator=np.random.default_rng((config.seed, before.steps + step, part)),
+                    )
+                )
+                for part in range(config.micro_batches)
+            ]
+        )
+        return Work(
+            batches=[batch.pinned() for batch in batches] if self.device == "cuda" else batches,
+            tokens=sum(batch.tokens.numel() for batch in batches),
+            flops=sum(training_flops(self.model_config, batch) for batch in batches),
+        )
+
+    def _update(self, work: Work, progress: float) -> dict[str, Any]:
+        """One optimizer step; the host waits for the device once, before the weights change."""
         config = self.config
-        generator = np.random.default_rng((config.seed, self.step))
         lr = rate(
             peak=config.learning_rate,
             step=self.step,
@@ -190,66 +228,40 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        share = config.rows_per_step // config.micro_batches
-        causal = denoising = 0.0
-        for part in range(config.micro_batches):
-            batch = self._to_device(
-                corrupt(_take(rows, np.arange(part * share, (part + 1) * share)), config.corruption, generator)
-            )
+        sums: dict[str, torch.Tensor] = {}
+        for batch in work.batches:
             with self._autocast():
-                losses = joint_loss(self.model, batch, self.forward)
-            total = losses.total(config.denoising_weight) / config.micro_batches
-            total.backward()  # type: ignore[no-untyped-call]
-            causal += float(losses.causal.detach()) / config.micro_batches
-            denoising += float(losses.denoising.detach()) / config.micro_batches
-            self.tokens += batch.tokens.numel()
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM))
-        if not math.isfinite(causal + denoising + norm):
-            raise NotFiniteError(f"loss is not finite at step {self.step} (seed {config.seed})")
+                losses = self.stage.loss(self.model, batch.on(self.device), self.forward)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+            for name, part in losses.parts.items():
+                sums[name] = sums[name] + part if name in sums else part
+        sums["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        values = dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
+        if not all(map(math.isfinite, values.values())):
+            first = self.before.rows + self.step * config.rows_per_step
+            raise NotFiniteError(
+                f"loss is not finite at step {self.step}: "
+                f"rows {first} to {first + config.rows_per_step - 1} of the stage's order, seed {config.seed}"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        self.tokens += work.tokens
         return {
             "step": self.step,
             "tokens": self.tokens,
-            "causal": round(causal, 4),
-            "denoising": round(denoising, 4),
+            **{name: round(value, 4) for name, value in values.items()},
             "learning_rate": lr,
-            "gradient_norm": round(norm, 3),
         }
 
-    def _steps(self) -> Iterator[Rows]:
-        """Rows of each step, all shards mixed, shuffled anew every epoch."""
-        generator = np.random.default_rng(self.config.seed)
-        places = np.array([(shard, row) for shard, rows in enumerate(self.shards) for row in range(len(rows))])
-        while True:
-            generator.shuffle(places)
-            for at in range(0, len(places) - self.config.rows_per_step + 1, self.config.rows_per_step):
-                chosen = places[at : at + self.config.rows_per_step]
-                picked = [_take(self.shards[shard], np.array([row])) for shard, row in chosen]
-                yield Rows(
-                    tokens=np.concatenate([rows.tokens for rows in picked]),
-                    document=np.concatenate([rows.document for rows in picked]),
-                    middle=np.concatenate([rows.middle for rows in picked]),
-                )
+    def _measured(self) -> dict[str, Any]:
+        return {"held_out": self.evaluate(), "step": self.step, "tokens": self.tokens}
 
-    def _to_device(self, batch: Batch) -> Batch:
-        if self.device == "cpu":
-            return batch
-
-        def move(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-
-        return Batch(
-            tokens=move(batch.tokens),
-            positions=move(batch.positions),
-            layout=StreamLayout(
-                document=move(batch.layout.document), block=move(batch.layout.block), order=move(batch.layout.order)
-            ),
-            target=move(batch.target),
-            weight=move(batch.weight),
-            clean_length=batch.clean_length,
-        )
+    def _speed(self, work: Work, steps_per_second: float) -> dict[str, float]:
+        speed = {"tokens_per_second": round(work.tokens * steps_per_second, 1)}
+        if self.peak_flops:
+            speed["mfu"] = round(work.flops * steps_per_second / self.peak_flops, 4)
+        return speed
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device, dtype=torch.bfloat16)
@@ -257,7 +269,3 @@ class Trainer:
     def _record(self, stream: TextIO, record: dict[str, Any]) -> None:
         stream.write(json.dumps(record) + "\n")
         stream.flush()
-
-
-def _take(rows: Rows, index: np.ndarray) -> Rows:
-    return Rows(tokens=rows.tokens[index], document=rows.document[index], middle=rows.middle[index])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from diffill.model.masks import CLEAN
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
-from diffill.training.corruption import Batch, CorruptionConfig, corrupt
+from diffill.training.batch import Batch
+from diffill.training.corruption import CorruptionConfig, corrupt
 from diffill.training.packing import PADDING, Rows
 from tests.training.packed import random_rows
 

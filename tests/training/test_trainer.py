@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -19,11 +18,14 @@ from click.testing import CliRunner
 from diffill.cli.train import train
 from diffill.model.checkpoint import checkpoint_hash, load_checkpoint, save_checkpoint, verify
 from diffill.model.config import ModelConfig
+from diffill.training import joint as joint_module
 from diffill.training import trainer as trainer_module
+from diffill.training.causal import CausalConfig, CausalStage
 from diffill.training.corruption import CorruptionConfig
-from diffill.training.loss import Losses
+from diffill.training.joint import JointConfig, JointStage
 from diffill.training.packing import Rows, pack, save_rows
-from diffill.training.trainer import Interrupted, TrainConfig, Trainer
+from diffill.training.stage import Losses
+from diffill.training.trainer import Interrupted, Trainer
 from tests.tiny import tiny_checkpoint, tiny_config, tiny_tokenizer, tiny_weights
 from tests.training.packed import random_example
 
@@ -39,13 +41,13 @@ def memorisable_rows(count: int = 8) -> Rows:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Callable[..., TrainConfig]:
+def stage(tmp_path: Path) -> Callable[..., JointConfig]:
     """A stage over a few rows, which are also the held-out ones."""
     tiny_checkpoint(tmp_path / "start", dtype=torch.float32, config=tiny_config(**SMALL))
     save_rows(tmp_path / "rows" / "train-00-000", memorisable_rows())
     save_rows(tmp_path / "rows" / "held-out", memorisable_rows())
 
-    def made(**changes: Any) -> TrainConfig:
+    def made(**changes: Any) -> JointConfig:
         values: dict[str, Any] = {
             "start": tmp_path / "start",
             "rows": tmp_path / "rows",
@@ -56,12 +58,16 @@ def stage(tmp_path: Path) -> Callable[..., TrainConfig]:
             "warmup_steps": 2,
             "corruption": CORRUPTION,
         }
-        return TrainConfig(**(values | changes))
+        return JointConfig(**(values | changes))
 
     return made
 
 
-Stage = Callable[..., TrainConfig]
+Stage = Callable[..., JointConfig]
+
+
+def joint_trainer(config: JointConfig) -> Trainer:
+    return Trainer(config, JointStage(config))
 
 
 class Clock:
@@ -82,13 +88,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def metrics(config: TrainConfig) -> list[dict[str, Any]]:
+def metrics(config: JointConfig) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (config.out / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 def test_it_learns_what_it_sees(stage: Stage) -> None:
     config = stage(max_steps=60, learning_rate=1e-2, decay_share=0.5)
-    last = Trainer(config).run()
+    last = joint_trainer(config).run()
     records = metrics(config)
     before, after = records[0]["held_out"], records[-1]["held_out"]
     assert records[-1] == last
@@ -105,19 +111,19 @@ def test_it_learns_what_it_sees(stage: Stage) -> None:
             "tokens_per_second",
         }  # fmt: skip
     model_config, weights = load_checkpoint(config.out)
-    assert model_config == dataclasses.replace(tiny_config(**SMALL), name="learned")
+    assert model_config == dataclasses.replace(tiny_config(**SMALL), name="learned", block_size=4)
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
     verify(config.out)
 
 
 def test_the_stage_is_written_beside_its_weights(stage: Stage) -> None:
     config = stage(max_steps=1)
-    Trainer(config).run()
+    joint_trainer(config).run()
     written = json.loads((config.out / "run.json").read_text())
     assert written["start"] == str(config.start)
     assert written["corruption"]["block_size"] == 4
     assert written["weight_decay"] == 0.0, "defaults are written too"
-    assert sorted(written) == sorted(field.name for field in msgspec.structs.fields(TrainConfig))
+    assert sorted(written) == sorted(field.name for field in msgspec.structs.fields(JointConfig))
 
 
 def test_it_stops_by_the_clock(stage: Stage, clock: Clock) -> None:
@@ -130,7 +136,7 @@ def test_it_stops_by_the_clock(stage: Stage, clock: Clock) -> None:
         if (config.out / "weights.json").exists():
             saved.append(checkpoint_hash(config.out))
 
-    last = Trainer(config).run(show)
+    last = joint_trainer(config).run(show)
     assert last["step"] == 5
     steps = [record for record in metrics(config) if "causal" in record]
     assert [record["progress"] for record in steps] == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8], abs=1e-3)
@@ -141,10 +147,10 @@ def test_it_stops_by_the_clock(stage: Stage, clock: Clock) -> None:
 
 
 def test_it_resumes_from_its_own_weights(stage: Stage) -> None:
-    first = Trainer(stage(max_steps=20, learning_rate=1e-2))
+    first = joint_trainer(stage(max_steps=20, learning_rate=1e-2))
     first.run()
     before = checkpoint_hash(first.config.out)
-    again = Trainer(stage(start=first.config.out, max_steps=20, learning_rate=1e-2, seed=1))
+    again = joint_trainer(stage(start=first.config.out, max_steps=20, learning_rate=1e-2, seed=1))
     assert all(torch.equal(*pair) for pair in zip(again.model.parameters(), first.model.parameters(), strict=True))
     again.run()
     assert checkpoint_hash(again.config.out) != before
@@ -158,7 +164,7 @@ def test_same_seed_same_weights(stage: Stage, tmp_path: Path) -> None:
     hashes = []
     for number, seed in enumerate((0, 0, 1)):
         config = stage(out=tmp_path / f"out{number}", seed=seed)
-        Trainer(config).run()
+        joint_trainer(config).run()
         hashes.append(checkpoint_hash(config.out))
     assert hashes[0] == hashes[1] != hashes[2]
 
@@ -166,7 +172,7 @@ def test_same_seed_same_weights(stage: Stage, tmp_path: Path) -> None:
 def test_accumulated_passes_are_one_step(stage: Stage, tmp_path: Path) -> None:
     states = []
     for parts in (1, 4):
-        trainer = Trainer(stage(max_steps=3, micro_batches=parts, out=tmp_path / f"out{parts}"))
+        trainer = joint_trainer(stage(max_steps=3, micro_batches=parts, out=tmp_path / f"out{parts}"))
         last = trainer.run()
         assert last["step"] == 3
         assert last["tokens"] == 3 * 4 * (64 + 32)
@@ -178,7 +184,7 @@ def test_accumulated_passes_are_one_step(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_gradients_do_not_pile_up(stage: Stage) -> None:
-    trainer = Trainer(stage())
+    trainer = joint_trainer(stage())
     trainer.run()
     left = [name for name, weight in trainer.model.named_parameters() if weight.grad is not None and weight.grad.any()]
     assert left == []
@@ -192,7 +198,7 @@ def test_interrupted_it_keeps_what_it_learned(stage: Stage, kind: type[BaseExcep
         if record["step"] == 3:
             raise kind
 
-    trainer = Trainer(config)
+    trainer = joint_trainer(config)
     assert trainer.run(stop)["step"] == 3
     _, weights = load_checkpoint(config.out)
     assert torch.equal(weights["norm.weight"], trainer.model.norm.weight.detach())
@@ -201,21 +207,21 @@ def test_interrupted_it_keeps_what_it_learned(stage: Stage, kind: type[BaseExcep
 @pytest.mark.parametrize("broken", ["loss", "gradient"])
 def test_a_loss_that_is_not_finite_stops_the_run(stage: Stage, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     config = stage(max_steps=50, seed=7)
-    trainer = Trainer(config)
-    real = trainer_module.joint_loss
+    trainer = joint_trainer(config)
+    real = joint_module.joint_loss
     good: dict[str, torch.Tensor] = {}
 
-    def poisoned(model: Any, *rest: Any) -> Losses:
-        losses = real(model, *rest)
+    def poisoned(model: Any, *rest: Any, **weights: float) -> Losses:
+        losses = real(model, *rest, **weights)
         if trainer.step < 4 or not torch.is_grad_enabled():
             return losses
         good.update({name: tensor.clone() for name, tensor in model.state_dict().items()})
         if broken == "loss":
-            return Losses(causal=losses.causal * torch.nan, denoising=losses.denoising)
-        return Losses(causal=losses.causal + (model.norm.weight[0] * 0.0).sqrt(), denoising=losses.denoising)
+            return Losses(total=losses.total, parts={"causal": losses.parts["causal"] * torch.nan})
+        return Losses(total=losses.total + (model.norm.weight[0] * 0.0).sqrt(), parts=losses.parts)
 
-    monkeypatch.setattr(trainer_module, "joint_loss", poisoned)
-    with pytest.raises(ValueError, match=r"not finite at step 4 \(seed 7\)") as caught:
+    monkeypatch.setattr(joint_module, "joint_loss", poisoned)
+    with pytest.raises(ValueError, match=r"not finite at step 4: rows 16 to 19 of the stage's order, seed 7") as caught:
         trainer.run()
     assert "\n" not in str(caught.value)
     _, weights = load_checkpoint(config.out)
@@ -224,8 +230,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(stage: Stage, monkeypatch: pyte
 
 
 def test_weights_that_are_not_finite_never_replace_good_ones(stage: Stage) -> None:
-    Trainer(stage()).run()
-    trainer = Trainer(stage(max_steps=9))
+    joint_trainer(stage()).run()
+    trainer = joint_trainer(stage(max_steps=9))
     before = checkpoint_hash(trainer.config.out)
     with torch.no_grad():
         trainer.model.norm.weight[0] = torch.inf
@@ -244,7 +250,6 @@ def test_weights_that_are_not_finite_never_replace_good_ones(stage: Stage) -> No
         ({"micro_batches": 0}, "micro_batches: 0 is not positive"),
         ({"rows_per_step": 0}, "rows_per_step: 0 is not positive"),
         ({"micro_batches": 3}, "rows_per_step: 4 is not a multiple of micro_batches 3"),
-        ({"rows_per_step": 9}, "rows: .* holds 8 rows, fewer than rows_per_step 9"),
         ({"device": "abacus"}, "device: 'abacus' is not one of"),
         ({"start": Path("nowhere")}, "checkpoint: cannot read nowhere"),
         ({"rows": Path("nowhere")}, r"rows: nowhere holds no train-\* shard"),
@@ -253,7 +258,7 @@ def test_weights_that_are_not_finite_never_replace_good_ones(stage: Stage) -> No
 def test_a_wrong_stage_is_named(stage: Stage, change: dict[str, Any], message: str) -> None:
     config = stage(**change)
     with pytest.raises(ValueError, match=message):
-        Trainer(config)
+        joint_trainer(config)
     assert not config.out.exists()
 
 
@@ -263,27 +268,13 @@ def test_start_weights_of_another_shape(stage: Stage) -> None:
     other = tiny_weights(tiny_config(**SMALL, num_layers=3))
     save_checkpoint(config.start, config=stored, weights=other, tokenizer=tiny_tokenizer(), dtype=torch.float32)
     with pytest.raises(ValueError, match=r"start: .* weights of another shape") as caught:
-        Trainer(config)
+        joint_trainer(config)
     assert "\n" not in str(caught.value)
 
 
 def test_without_held_out_rows(stage: Stage, tmp_path: Path) -> None:
     save_rows(tmp_path / "bare" / "train-00-000", memorisable_rows())
-    assert Trainer(stage(rows=tmp_path / "bare")).run()["held_out"] == {}
-
-
-def test_all_rows_of_all_shards_take_part(stage: Stage, tmp_path: Path) -> None:
-    rows = memorisable_rows(5)
-    for shard in range(2):
-        numbered = np.full_like(rows.tokens, 100)
-        numbered[:, 0] = 10 * (shard + 1) + np.arange(5)
-        save_rows(tmp_path / "many" / f"train-00-{shard:03d}", dataclasses.replace(rows, tokens=numbered))
-    trainer = Trainer(stage(rows=tmp_path / "many", rows_per_step=5))
-    steps = trainer._steps()
-    epochs = [[next(steps).tokens[:, 0].tolist(), next(steps).tokens[:, 0].tolist()] for _ in range(2)]
-    for one, two in epochs:
-        assert sorted([*one, *two]) == [10, 11, 12, 13, 14, 20, 21, 22, 23, 24]
-    assert epochs[0] != epochs[1], "shuffled anew"
+    assert joint_trainer(stage(rows=tmp_path / "bare")).run()["held_out"] == {}
 
 
 @pytest.fixture
@@ -295,7 +286,7 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def as_json(config: TrainConfig, **changes: Any) -> str:
+def as_json(config: JointConfig, **changes: Any) -> str:
     return json.dumps({**json.loads(msgspec.json.encode(config, enc_hook=str)), **changes})
 
 
@@ -330,3 +321,31 @@ def test_command_refuses_in_one_line(
     assert last.startswith("Error: config: ")
     assert message in last
     assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_stage_goes_on_where_it_stopped(stage: Stage) -> None:
+    """Rows and masks of the second leg are those that one long leg would have drawn."""
+    whole = joint_trainer(stage(max_steps=4))
+    first = joint_trainer(stage(max_steps=2))
+    first.run()
+    second = joint_trainer(stage(start=first.config.out, max_steps=2))
+    for step in range(2):
+        for one, other in zip(second._work(step).batches, whole._work(step + 2).batches, strict=True):
+            assert torch.equal(one.tokens, other.tokens)
+    assert not torch.equal(second._work(0).batches[0].tokens, first._work(0).batches[0].tokens)
+    second.run()
+    assert json.loads((second.config.out / "history.json").read_text()) == {
+        "stage": "joint", "legs": 2, "steps": 4, "rows": 16, "tokens": 4 * 4 * (64 + 32),
+    }  # fmt: skip
+
+
+def test_another_stage_starts_anew(stage: Stage, tmp_path: Path) -> None:
+    first = joint_trainer(stage())
+    first.run()
+    config = CausalConfig(
+        start=first.config.out, out=tmp_path / "causal", rows=first.config.rows, name="a", seconds=1e6, max_steps=1
+    )
+    trainer = Trainer(config, CausalStage(config))
+    assert (trainer.before.steps, trainer.before.rows) == (0, 0)
+    trainer.run()
+    assert ModelConfig.load(config.out).block_size == 4, "a causal stage leaves decoding as it was"
