@@ -160,17 +160,14 @@ class Protocol(LanguageServerProtocol):
         if document is None:
             log.warning("an edit came for a document that is not open")
             return
-        if params.text_document.version < document.version:
-            log.warning("an edit came for a version that is gone: it is left out")
-            return
-        document.version = params.text_document.version
         for change in params.content_changes:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start = document.offset_at(change.range.start.line, change.range.start.character, self.encoding)
                 end = document.offset_at(change.range.end.line, change.range.end.character, self.encoding)
-                self.documents.edit(document, Edit(start=min(start, end), end=max(start, end), text=change.text))
+                document.apply(Edit(start=min(start, end), end=max(start, end), text=change.text))
             else:
-                self.documents.replace(document, change.text)
+                document.replace(change.text)
+        document.version = params.text_document.version
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:

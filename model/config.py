@@ -44,6 +44,9 @@ class ModelConfig:
     revise_threshold: float | None = None
     """`diffusion`: a placed token is replaced when another reaches this probability. None for weights that have not
     learned to judge visible tokens: they answer with the next token there, as the causal stream does."""
+    edit_threshold: float | None = None
+    """`diffusion` of a draft: a label other than "keep" is followed at this probability. None for weights without the
+    edit stage."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -58,7 +61,7 @@ class ModelConfig:
             )
         if self.head_size % 2:
             raise ValueError(f"head_size: {self.head_size} is odd, but positions rotate pairs")
-        for name in ("draft_threshold", "threshold", "revise_threshold"):
+        for name in ("draft_threshold", "threshold", "revise_threshold", "edit_threshold"):
             if (getattr(self, name) or 0.0) > 1.0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
 

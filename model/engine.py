@@ -11,7 +11,7 @@ import torch
 
 from .cache import KVCache
 from .checkpoint import checkpoint_hash
-from .decoding import MODES, Answer, Snapshot
+from .decoding import EDIT_MODES, MODES, Answer, Snapshot
 from .device import choose_device
 from .network import PREFILL_TOKENS, Network, load_network
 from .request import Alternative, Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
@@ -57,6 +57,7 @@ class BlockDecoder:
         if self._cores is not None:
             torch.set_num_threads(self._cores.count())
         *prompt, last = unpack_ids(request.prompt)
+        draft = unpack_ids(request.draft)
         cache, cached = self._cache_for(prompt)
         self._prefill(cache, prompt[cached:], is_cancelled)
         prefilled = time.perf_counter()
@@ -71,7 +72,8 @@ class BlockDecoder:
 
         def fill(answer: Answer, last: int) -> None:
             nonlocal passes
-            for snapshot in MODES[request.mode](self.network, cache, last, answer):
+            start = (self.network, cache, last, answer)
+            for snapshot in EDIT_MODES[request.mode](*start, draft) if draft else MODES[request.mode](*start):
                 passes += 1
                 if on_step is not None:
                     on_step(_step(snapshot, passes))

@@ -19,7 +19,7 @@ from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint
 from .config import ModelConfig
 from .masks import decoding_mask
 from .quantize import load_int8
-from .tokenizer import END_OF_MIDDLE, NUM_CONTROL_IDS
+from .tokenizer import DELETE, END_OF_MIDDLE, INSERT, NUM_CONTROL_IDS
 from .transformer import Attention, Transformer
 
 PREFILL_TOKENS = 128
@@ -64,6 +64,7 @@ class Network:
         self.attention_dtype = torch.float64 if device.type == "cpu" else torch.float32
         banned = [index for index in range(NUM_CONTROL_IDS) if index != END_OF_MIDDLE]
         self._banned = torch.tensor(banned, device=device)
+        self._banned_as_label = self._banned[(self._banned != DELETE) & (self._banned != INSERT)]
 
     def new_cache(self) -> KVCache:
         return KVCache(self.config, device=self.device, dtype=self.attention_dtype)
@@ -85,17 +86,20 @@ class Network:
         return states
 
     @torch.inference_mode()
-    def predict(self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1) -> Prediction:
+    def predict(
+        self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1, *, labels: bool = False
+    ) -> Prediction:
         """Best token and log-probability of each row. MASK and the prompt's control tokens are never answers.
 
         Args:
             states: hidden states.  # [T, D]
             refused_first: tokens that may not stand at the first row.  # [V] bool
             choices: how many tokens are wanted at each row, the best included.
+            labels: the rows are a draft under revision: DELETE and INSERT are answers too.
         """
         head = getattr(self.model.embedding, "head", None)
         logits: Tensor = (self.model.logits(states) if head is None else head(states)).float()  # [T, V]
-        logits[:, self._banned] = -torch.inf
+        logits[:, self._banned_as_label if labels else self._banned] = -torch.inf
         if refused_first is not None:
             logits[0].masked_fill_(refused_first, -torch.inf)
         normaliser = logits.logsumexp(dim=1)

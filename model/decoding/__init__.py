@@ -1,4 +1,4 @@
-"""Three ways to fill a span with the same weights: `ar`, `verify`, `diffusion`.
+"""Three ways to fill a span with the same weights: `ar`, `verify`, `diffusion`. With a draft of it: `EDIT_MODES`.
 
 Each is a generator over forward passes: it yields a `Snapshot` after each, so the engine can stop, show and count
 between passes without any mode knowing about it. What is filled grows in an `Answer`.
@@ -14,6 +14,7 @@ from ..request import Mode
 from .answer import Answer, Snapshot
 from .autoregressive import decode_autoregressive
 from .diffusion import decode_diffusion
+from .edit import EDIT_MODES
 from .verify import decode_verify
 
 DecodingMode = Callable[[Network, KVCache, int, Answer], Iterator[Snapshot]]
@@ -25,4 +26,4 @@ MODES: dict[Mode, DecodingMode] = {
     "diffusion": decode_diffusion,
 }
 
-__all__ = ["MODES", "Answer", "DecodingMode", "Snapshot"]
+__all__ = ["EDIT_MODES", "MODES", "Answer", "DecodingMode", "Snapshot"]

@@ -6,7 +6,7 @@ just those. Whatever is accepted, the block that continues from there is already
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from math import exp
 
@@ -25,21 +25,33 @@ def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -
         masks = (MASK,) * size
         states = network.step(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
         checked = network.predict(states[: len(clean)], answer.refused_next, answer.choices)
-        accepted = _agreement(draft, checked.tokens)
+        accepted, snapshot = accept(draft, checked, answer)
         cache.keep(clean[: accepted + 1])
-
-        start, shown = len(answer.tokens), 0
-        for row in range(accepted + 1):
-            shown += 1
-            if not answer.place(checked.tokens[row], checked.log_probability[row], checked.choices(row)):
-                break
-        answer.rounds += 1
         if answer.finish is None:
             last = checked.tokens[accepted]
             first = len(clean) + accepted * size
             draft = _worth_checking(network.predict(states[first : first + size]), last, network.config.draft_threshold)
-        confidence = tuple(exp(value) for value in checked.log_probability[:shown])
-        yield Snapshot(start, tuple(checked.tokens[:shown]), confidence)
+        yield snapshot
+
+
+def accept(draft: Sequence[int], checked: Prediction, answer: Answer) -> tuple[int, Snapshot]:
+    """Place the leading drafts that are what the causal head says, and its own token behind them.
+
+    Args:
+        checked: what the causal head says before, between and behind the drafts.  # len(draft) + 1 rows
+
+    Returns:
+        How many drafts agree (the answer may have ended before), and the pass as it is shown.
+    """
+    accepted = _agreement(draft, checked.tokens)
+    start, shown = len(answer.tokens), 0
+    for row in range(accepted + 1):
+        shown += 1
+        if not answer.place(checked.tokens[row], checked.log_probability[row], checked.choices(row)):
+            break
+    answer.rounds += 1
+    confidence = tuple(exp(value) for value in checked.log_probability[:shown])
+    return accepted, Snapshot(start, tuple(checked.tokens[:shown]), confidence)
 
 
 def _worth_checking(block: Prediction, decided: int, threshold: float) -> list[int]:
@@ -54,7 +66,7 @@ def _worth_checking(block: Prediction, decided: int, threshold: float) -> list[i
     return [token for token, _ in takewhile(lambda draft: exp(draft[1]) >= threshold, drafts)]
 
 
-def _agreement(draft: list[int], checked: list[int]) -> int:
+def _agreement(draft: Sequence[int], checked: Sequence[int]) -> int:
     """How many leading drafts are what the causal head says."""
     accepted = 0
     while accepted < len(draft) and draft[accepted] == checked[accepted]:
