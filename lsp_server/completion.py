@@ -13,9 +13,6 @@ from .documents import Document
 from .edits import insertion
 from .prompt import build_prompt
 from .span import find_span
-from .syntax import Syntax
-
-MAX_CHARACTERS = 4_000_000
 
 
 class Engine(Protocol):
@@ -65,13 +62,12 @@ async def complete(
         ValueError: `offset` is outside the text.
         EngineError: the engine cannot answer.
     """
-    text = document.text
-    if not 0 <= offset <= len(text):
-        raise ValueError(f"offset: {offset} is not within a text of {len(text)} characters")
-    if len(text) > MAX_CHARACTERS or not text.strip():
+    if not 0 <= offset <= len(document.content):
+        raise ValueError(f"offset: {offset} is not within a text of {len(document.content)} characters")
+    window = document.window(offset)
+    if not window.text.strip():
         return []
-    syntax = Syntax.parse(text, document.language)
-    span = find_span(text, offset, syntax, invoked=invoked)
+    span = find_span(window.text, offset - window.start, window.syntax, invoked=invoked)
     if span is None:
         return []
     prompt = build_prompt(span.prefix, span.suffix, tokenizer)
@@ -86,7 +82,7 @@ async def complete(
     )
     result = await engine.decode(request, on_step=on_step)
     answer = prompt.cut.answer(tokenizer.decode(unpack_ids(result.tokens)))
-    filled = insertion(answer, span, syntax, finish=result.finish)
+    filled = insertion(answer, span, window.syntax, finish=result.finish)
     if not filled:
         return []
     return [Completion(text=filled, start=offset, end=offset, score=result.score, result=result)]

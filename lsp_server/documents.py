@@ -1,18 +1,18 @@
-"""The text of an open file as the editor has it. Lines end at LF, CR or CRLF and nowhere else.
-
-`str.splitlines` also breaks at form feeds, NEL and U+2028, which editors do not: one such character would put every
-later edit on the wrong line.
-"""
+"""The open files as the editor has them, and what was changed in them."""
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from .positions import Encoding, to_characters, to_units
+from .text import Text
+from .window import Window, window_at
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+MAX_EDITS = 256
+"""Edits that a document remembers: more than are typed while one completion is decoded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +25,29 @@ class Edit:
 
 
 class Document:
-    """One open document. `text` is an immutable string: whoever holds it holds a snapshot."""
+    """One open document. `content` is immutable: whoever holds it holds a snapshot."""
 
-    def __init__(self, *, uri: str, language: str, version: int, text: str) -> None:
+    def __init__(self, *, uri: str, language: str, version: int, text: str | Text) -> None:
         self.uri = uri
         self.language = language
         self.version = version
-        self._text = text
-        # Offsets of the line starts found so far. Typing at line n drops only what lies after it, and nothing is
-        # searched again before it is asked for, so a keystroke does not cost a walk over the file.
-        self._starts = [0]
-        self._all_found = False
+        self.content = text if isinstance(text, Text) else Text(text)
+        self.revision = 0
+        """How many edits were applied."""
+        self._edits: deque[Edit] = deque(maxlen=MAX_EDITS)
+        self._text: str | None = None
+        self._window: Window | None = None
 
     @property
     def text(self) -> str:
+        """All of it as one string: a walk over the file after every edit, so not for every keystroke."""
+        if self._text is None:
+            self._text = str(self.content)
         return self._text
 
     def replace(self, text: str) -> None:
         """Take a whole new text."""
-        self._text = text
-        self._starts = [0]
-        self._all_found = False
+        self._take(Edit(start=0, end=len(self.content), text=text), Text(text))
 
     def apply(self, edit: Edit) -> None:
         """Apply one edit.
@@ -53,34 +55,37 @@ class Document:
         Raises:
             ValueError: the range ends before it starts or leaves the text.
         """
-        if not 0 <= edit.start <= edit.end <= len(self._text):
-            raise ValueError(f"range: {edit.start} to {edit.end} is not within a text of {len(self._text)} characters")
-        self._text = self._text[: edit.start] + edit.text + self._text[edit.end :]
-        # A line start exactly at the edit goes too: text that begins with LF after a CR moves it.
-        del self._starts[max(1, bisect_left(self._starts, edit.start)) :]
-        self._all_found = False
+        self._take(edit, self.content.replace(edit.start, edit.end, edit.text))
+
+    def _take(self, edit: Edit, content: Text) -> None:
+        self.content = content
+        self._text = None
+        self._edits.append(edit)
+        self.revision += 1
+
+    def edits_since(self, revision: int) -> list[Edit] | None:
+        """What was done since, oldest first; None when that is longer ago than the document remembers."""
+        count = self.revision - revision
+        return list(self._edits)[len(self._edits) - count :] if count <= len(self._edits) else None
+
+    def window(self, offset: int) -> Window:
+        """The part around a cursor. Its syntax tree follows from that of the window before it."""
+        self._window = window_at(self.content, offset, self.language, self._window)
+        return self._window
 
     def line_span(self, line: int) -> tuple[int, int]:
         """Offsets of the content of a 0-based line, its line end excluded. A line beyond the last is the empty end."""
-        self._find_starts(lines=line + 2)
-        if line >= len(self._starts):
-            return len(self._text), len(self._text)
-        start = self._starts[line]
-        end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self._text)
-        while end > start and self._text[end - 1] in "\r\n":
-            end -= 1
-        return start, end
+        return self.content.line_span(line)
 
     def offset_at(self, line: int, column: int, encoding: Encoding) -> int:
         """The offset of a protocol position (0-based, column in units); beyond a line's end means its end."""
-        start, end = self.line_span(line)
-        return start + to_characters(self._text[start:end], column, encoding)
+        start, end = self.content.line_span(line)
+        return start + to_characters(self.content.slice(start, end), column, encoding)
 
     def position_at(self, offset: int, encoding: Encoding) -> tuple[int, int]:
         """0-based line, and column in units, of an offset."""
-        self._find_starts(offset=offset)
-        line = bisect_right(self._starts, offset) - 1
-        return line, to_units(self._text[self._starts[line] : offset], encoding)
+        line, start = self.content.line_at(offset)
+        return line, to_units(self.content.slice(start, offset), encoding)
 
     def offset_at_column(self, line: int, column: int) -> int:
         """The offset of a 1-based line and column in characters, as the command line counts.
@@ -90,10 +95,9 @@ class Document:
         """
         if line < 1 or column < 1:
             raise ValueError(f"position: line {line}, column {column}: both count from 1")
-        self._find_starts(lines=line + 1)
-        if line > len(self._starts):
-            raise ValueError(f"line: {line} is beyond the last line, {len(self._starts)}")
-        start, end = self.line_span(line - 1)
+        if line > self.content.line_count:
+            raise ValueError(f"line: {line} is beyond the last line, {self.content.line_count}")
+        start, end = self.content.line_span(line - 1)
         if column > end - start + 1:
             raise ValueError(f"column: {column} is beyond the end of line {line}, column {end - start + 1}")
         return start + column - 1
@@ -103,32 +107,61 @@ class Document:
         line, column = self.position_at(offset, "utf-32")
         return line + 1, column + 1
 
-    def _find_starts(self, *, lines: int = 0, offset: int = -1) -> None:
-        """Extend the known line starts until there are `lines` of them and one lies beyond `offset`, or to the end."""
-        starts = self._starts
-        if self._all_found or (len(starts) >= lines and starts[-1] > offset):
-            return
-        for match in _LINE_END.finditer(self._text, starts[-1]):
-            starts.append(match.end())
-            if len(starts) >= lines and starts[-1] > offset:
-                return
-        self._all_found = True
+
+class DocumentListener(Protocol):
+    """Hears what the editor does to its files, after it is done."""
+
+    def opened(self, document: Document) -> None: ...
+
+    def edited(self, document: Document, edit: Edit) -> None: ...
+
+    def closed(self, document: Document) -> None: ...
 
 
 class Documents:
-    """The open documents by URI."""
+    """The open documents by URI, the one used last at the end."""
 
     def __init__(self) -> None:
         self._documents: dict[str, Document] = {}
+        self.listeners: list[DocumentListener] = []
 
     def open(self, document: Document) -> None:
+        self._documents.pop(document.uri, None)
         self._documents[document.uri] = document
+        for listener in self.listeners:
+            listener.opened(document)
+
+    def edit(self, document: Document, edit: Edit) -> None:
+        """Apply one edit and tell the listeners."""
+        document.apply(edit)
+        for listener in self.listeners:
+            listener.edited(document, edit)
+
+    def replace(self, document: Document, text: str) -> None:
+        """Give a document a whole new text and tell the listeners."""
+        whole = Edit(start=0, end=len(document.content), text=text)
+        document.replace(text)
+        for listener in self.listeners:
+            listener.edited(document, whole)
 
     def close(self, uri: str) -> None:
-        self._documents.pop(uri, None)
+        document = self._documents.pop(uri, None)
+        if document is not None:
+            for listener in self.listeners:
+                listener.closed(document)
 
     def get(self, uri: str) -> Document | None:
         return self._documents.get(uri)
+
+    def touch(self, uri: str) -> None:
+        """Note that a document is being worked on."""
+        document = self._documents.pop(uri, None)
+        if document is not None:
+            self._documents[uri] = document
+
+    def __iter__(self) -> Iterator[Document]:
+        """Most recently used first."""
+        return iter(list(reversed(self._documents.values())))
 
     def __len__(self) -> int:
         return len(self._documents)

@@ -160,14 +160,17 @@ class Protocol(LanguageServerProtocol):
         if document is None:
             log.warning("an edit came for a document that is not open")
             return
+        if params.text_document.version < document.version:
+            log.warning("an edit came for a version that is gone: it is left out")
+            return
+        document.version = params.text_document.version
         for change in params.content_changes:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start = document.offset_at(change.range.start.line, change.range.start.character, self.encoding)
                 end = document.offset_at(change.range.end.line, change.range.end.character, self.encoding)
-                document.apply(Edit(start=min(start, end), end=max(start, end), text=change.text))
+                self.documents.edit(document, Edit(start=min(start, end), end=max(start, end), text=change.text))
             else:
-                document.replace(change.text)
-        document.version = params.text_document.version
+                self.documents.replace(document, change.text)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from tree_sitter import Node, Parser, Point
+from tree_sitter import Node, Parser, Point, Tree
 
 from .brackets import CLOSERS, Brackets
 from .languages import LANGUAGES, Language, parser_for
@@ -23,20 +23,30 @@ def _source(text: str) -> bytes:
 class Syntax:
     """The syntax tree of one text. Offsets are in characters."""
 
-    def __init__(self, text: str, parser: Parser, language: Language) -> None:
+    def __init__(self, text: str, parser: Parser, language: Language, previous: Syntax | None = None) -> None:
         self.language = language
         self._text = text
         self._source = _source(text)
         self._parser = parser
-        self._tree = parser.parse(self._source)
+        if previous is None or previous.language != language:
+            self._tree = parser.parse(self._source)
+        elif self._source == previous._source:
+            self._tree = previous._tree
+        else:
+            start, old_end, new_end = _difference(previous._source, self._source)
+            self._tree = _parse_edited(parser, previous._tree, previous._source, self._source, start, old_end, new_end)
 
     @classmethod
-    def parse(cls, text: str, language: str) -> Syntax | None:
-        """The tree, or None where there is no grammar or the text is too long to parse between two keystrokes."""
+    def parse(cls, text: str, language: str, previous: Syntax | None = None) -> Syntax | None:
+        """The tree, or None where there is no grammar or the text is too long to parse between two keystrokes.
+
+        Args:
+            previous: the tree of a text that differs little. What the two have in common is not parsed again.
+        """
         parser = parser_for(language)
         if parser is None or len(text) > MAX_CHARACTERS or text.count("\n") + text.count("\r") >= MAX_LINES:
             return None
-        return cls(text, parser, LANGUAGES[language])
+        return cls(text, parser, LANGUAGES[language], previous)
 
     def leaf_at(self, offset: int) -> Node | None:
         """The smallest node that holds the character at `offset`."""
@@ -62,21 +72,60 @@ class Syntax:
         start = self._byte(offset)
         goes_on = insertion.endswith((*CLOSERS, ","))
         inserted = _source(insertion + (Brackets(insertion).closing if goes_on else ""))
-        tree = self._tree.copy()
-        tree.edit(
-            start_byte=start,
-            old_end_byte=start,
-            new_end_byte=start + len(inserted),
-            start_point=(at := _point(self._source, start)),
-            old_end_point=at,
-            new_end_point=_point(
-                changed := self._source[:start] + inserted + self._source[start:], start + len(inserted)
-            ),
-        )
-        return _problems(self._parser.parse(changed, tree).root_node)
+        changed = self._source[:start] + inserted + self._source[start:]
+        tree = _parse_edited(self._parser, self._tree, self._source, changed, start, start, start + len(inserted))
+        return _problems(tree.root_node)
 
     def _byte(self, offset: int) -> int:
         return offset if len(self._source) == len(self._text) else len(_source(self._text[:offset]))
+
+
+def _parse_edited(parser: Parser, tree: Tree, old: bytes, new: bytes, start: int, old_end: int, new_end: int) -> Tree:
+    """The tree of `new`, which has the bytes from `start` to `new_end` where `old` has those to `old_end`."""
+    edited = tree.copy()
+    edited.edit(
+        start_byte=start,
+        old_end_byte=old_end,
+        new_end_byte=new_end,
+        start_point=_point(old, start),
+        old_end_point=_point(old, old_end),
+        new_end_point=_point(new, new_end),
+    )
+    return parser.parse(new, edited)
+
+
+def _difference(old: bytes, new: bytes) -> tuple[int, int, int]:
+    """Where two texts begin to differ, and where in each of them they are the same again. Never inside a character."""
+    start = _common_prefix(old, new, min(len(old), len(new)))
+    while 0 < start < max(len(old), len(new)) and (_continues(old, start) or _continues(new, start)):
+        start -= 1
+    limit = min(len(old), len(new)) - start
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[len(old) - middle : len(old) - low] == new[len(new) - middle : len(new) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    while low and _continues(old, len(old) - low):
+        low -= 1
+    return start, len(old) - low, len(new) - low
+
+
+def _common_prefix(old: bytes, new: bytes, high: int) -> int:
+    low = 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _continues(source: bytes, position: int) -> bool:
+    """Whether the byte at `position` is not the first of its character."""
+    return position < len(source) and source[position] & 0xC0 == 0x80
 
 
 def _point(source: bytes, offset: int) -> Point:

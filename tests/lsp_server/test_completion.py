@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from diffill.lsp_server.completion import MAX_CHARACTERS, Completion, complete
+from diffill.lsp_server.completion import Completion, complete
 from diffill.lsp_server.documents import Document
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Step, pack_ids, unpack_ids
@@ -70,7 +70,7 @@ def test_the_caller_s_limit_replaces_the_span_s() -> None:
     assert [request.max_tokens for request in engine.asked] == [7, MAX_NEW_TOKENS]
 
 
-@pytest.mark.parametrize("marked", ["|", "  \n|\n", "pri|nt()", "x = 1" + " " * MAX_CHARACTERS + "|"])
+@pytest.mark.parametrize("marked", ["|", "  \n|\n", "pri|nt()"])
 def test_where_nothing_is_asked(marked: str) -> None:
     engine = Engine("1")
     assert run(engine, marked) == []
@@ -80,6 +80,14 @@ def test_where_nothing_is_asked(marked: str) -> None:
 @pytest.mark.parametrize("answer", ["", "\n", "  \n"])
 def test_an_answer_that_is_not_worth_showing(answer: str) -> None:
     assert run(Engine(answer), "x = |\n") == []
+
+
+def test_a_huge_file_costs_no_more_than_its_window() -> None:
+    """What is asked for the last line of a million is what is asked for it in a file of some hundred."""
+    far, near = Engine("1"), Engine("1")
+    assert run(far, "y = 0\n" * 1_000_000 + "x = |")[0].start == 6_000_004
+    run(near, "y = 0\n" * 800 + "x = |")
+    assert far.asked == near.asked
 
 
 def test_an_offset_outside_the_text() -> None:

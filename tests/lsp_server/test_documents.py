@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffill.lsp_server.documents import Document, Edit
+from diffill.lsp_server import text as text_module
+from diffill.lsp_server.documents import MAX_EDITS, Document, Edit
 from diffill.lsp_server.positions import ENCODINGS, Encoding
 
+EXAMPLES = int(os.environ.get("DIFFILL_EXAMPLES", "300"))
 HOSTILE = [
     "\r",
     "\n",
@@ -80,28 +83,6 @@ def test_position_of_an_offset_leads_back(text: str, data: st.DataObject, encodi
     assert subject.offset_at(line, column, encoding) == offset
 
 
-@given(
-    texts,
-    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9), st.integers(0, 3), st.integers(0, 9), texts)),
-    encodings,
-)
-@settings(deadline=None)
-def test_edits_in_any_order(text: str, edits: list[tuple[int, int, int, int, str]], encoding: Encoding) -> None:
-    """The line starts that the document keeps across edits are those of a fresh search."""
-    subject = document(text)
-    for line, column, lines_down, end_column, new in edits:
-        start = subject.offset_at(line, column, encoding)
-        end = max(start, subject.offset_at(line + lines_down, end_column, encoding))
-        assert start == reference_offset(text, line, column, encoding)
-        subject.apply(Edit(start=start, end=end, text=new))
-        text = text[:start] + new + text[end:]
-        assert subject.text == text
-    lines = reference_lines(text)
-    for index, line_text in enumerate(lines):
-        start = len("".join(lines[:index]))
-        assert subject.line_span(index) == (start, start + len(content(line_text)))
-
-
 @pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_only_lf_cr_and_crlf_end_a_line(character: str) -> None:
     subject = document(f"a{character}b\nsecond")
@@ -117,14 +98,60 @@ def test_a_surrogate_pair_is_never_split() -> None:
     assert document("😀").offset_at(0, 3, "utf-8") == 0
 
 
-def test_typing_far_down_searches_no_line_again() -> None:
-    """Positions near the last edit need no walk over the text before it."""
-    subject = document("x = 1\n" * 1000)
-    offset = subject.offset_at(900, 0, "utf-16")
-    subject.apply(Edit(start=offset + 1, end=offset + 1, text="y"))
-    assert len(subject._starts) == 901
-    assert subject.offset_at(900, 2, "utf-16") == offset + 2
-    assert len(subject._starts) == 902
+@given(
+    texts,
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9), st.integers(0, 3), st.integers(0, 9), texts), max_size=12),
+    encodings,
+)
+@settings(deadline=None, max_examples=EXAMPLES)
+def test_any_sequence_of_edits_leaves_the_text_of_the_client(
+    text: str, edits: list[tuple[int, int, int, int, str]], encoding: Encoding
+) -> None:
+    """With chunks of a few characters, so that every edit meets their borders. `DIFFILL_EXAMPLES` sets how often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_module, "_CHUNK", 4)
+        subject = document(text)
+        for line, column, lines_down, end_column, new in edits:
+            start = subject.offset_at(line, column, encoding)
+            end = max(start, subject.offset_at(line + lines_down, end_column, encoding))
+            assert start == reference_offset(text, line, column, encoding)
+            subject.apply(Edit(start=start, end=end, text=new))
+            text = text[:start] + new + text[end:]
+            assert subject.text == text
+        check_lines(subject, text)
+        assert [subject.content.slice(at, at + 7) for at in range(len(text))] == [
+            text[at : at + 7] for at in range(len(text))
+        ]
+
+
+def check_lines(subject: Document, text: str) -> None:
+    lines = reference_lines(text)
+    assert subject.content.line_count == len(lines)
+    start = 0
+    for index, line_text in enumerate(lines):
+        assert subject.line_span(index) == (start, start + len(content(line_text)))
+        assert subject.content.line_at(start) == (index, start)
+        start += len(line_text)
+
+
+def test_an_edit_copies_one_chunk() -> None:
+    subject = document("x = 1\n" * 50_000)
+    before = subject.content
+    offset = subject.offset_at(25_000, 0, "utf-16")
+    subject.apply(Edit(start=offset, end=offset, text="y"))
+    kept = {id(chunk) for chunk in before._chunks} & {id(chunk) for chunk in subject.content._chunks}
+    assert len(kept) == len(before._chunks) - 1
+    assert before.slice(offset, offset + 2) == "x " and subject.content.slice(offset, offset + 2) == "yx"
+
+
+def test_what_was_done_since_a_revision() -> None:
+    subject = document("ab")
+    edits = [Edit(start=1, end=1, text=str(number)) for number in range(MAX_EDITS + 1)]
+    for edit in edits:
+        subject.apply(edit)
+    assert subject.edits_since(subject.revision) == []
+    assert subject.edits_since(subject.revision - 2) == edits[-2:]
+    assert subject.edits_since(0) is None
 
 
 def test_an_edit_outside_the_text_is_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diffill.lsp_server.syntax import MAX_CHARACTERS, MAX_LINES, Syntax
 
@@ -41,3 +43,34 @@ def test_long_and_unknown_texts_are_not_parsed() -> None:
     assert Syntax.parse("x\n" * (MAX_LINES - 1), "python") is not None
     assert Syntax.parse("x" * (MAX_CHARACTERS + 1), "python") is None
     assert Syntax.parse("x", "cobol") is None
+
+
+PIECES = [
+    "def f(x):\n",
+    "    return x\n",
+    "é = '😀'\n",
+    "\r\n",
+    "(",
+    ")",
+    '"',
+    "x = [1, 2]\n",
+    "if x:\n    pass\n",
+    " ",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.lists(st.tuples(st.floats(0, 1), st.sampled_from(PIECES))))
+@settings(deadline=None, max_examples=200)
+def test_a_tree_that_follows_from_the_one_before_it_is_the_tree_of_the_text(
+    pieces: list[str], insertions: list[tuple[float, str]]
+) -> None:
+    text = "".join(pieces)
+    syntax = parsed(text)
+    for place, insertion in insertions:
+        offset = int(place * len(text))
+        text = text[:offset] + insertion + text[offset + 1 :]
+        syntax = Syntax(text, syntax._parser, syntax.language, syntax)
+        fresh = parsed(text)
+        # With errors in it, what was reused may differ from what a fresh parse makes of them.
+        if not fresh.problems or not syntax.problems:
+            assert str(syntax._tree.root_node) == str(fresh._tree.root_node)
