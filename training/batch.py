@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from diffill.model.masks import StreamLayout
@@ -54,6 +55,22 @@ class Batch:
         )
         vars(batch)["learned"] = change(self.learned)  # not to be looked up again on the device
         return batch
+
+
+def stacked(parts: Sequence[Batch]) -> Batch:
+    """Rows of several batches of one shape, below one another."""
+
+    def below(name: str, of: Callable[[Batch], object] = lambda part: part) -> Tensor:
+        return torch.cat([getattr(of(part), name) for part in parts])
+
+    return Batch(
+        tokens=below("tokens"),
+        positions=below("positions"),
+        layout=StreamLayout(**{name: below(name, lambda part: part.layout) for name in ("document", "block", "order")}),
+        target=below("target"),
+        weight=below("weight"),
+        clean_length=parts[0].clean_length,
+    )
 
 
 def normalised(batches: Sequence[Batch]) -> list[Batch]:

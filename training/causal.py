@@ -13,7 +13,7 @@ from diffill.model.masks import CLEAN, StreamLayout
 from diffill.model.transformer import Transformer
 
 from .batch import Batch
-from .corruption import clean_stream
+from .clean_stream import clean_stream
 from .loss import joint_loss
 from .packing import Rows
 from .row_store import RowStore

@@ -39,7 +39,9 @@ class JointStage:
         self.rows = RowStore(config.rows, seed=config.seed)
 
     def batch(self, turn: Turn) -> Batch:
-        return corrupt(self.rows.take(turn.first_row, turn.rows), self.config.corruption, turn.generator)
+        return corrupt(
+            self.rows.take(turn.first_row, turn.rows), self.config.corruption, turn.generator, step=turn.step
+        )
 
     def held_out(self, rows: int) -> Iterator[Batch]:
         generator = np.random.default_rng(0)
@@ -50,4 +52,4 @@ class JointStage:
         return joint_loss(model, batch, forward, denoising_weight=self.config.denoising_weight)
 
     def decoding(self, config: ModelConfig, steps: int) -> ModelConfig:
-        return replace(config, block_size=self.config.corruption.block_size)
+        return replace(config, block_size=self.config.corruption.block_sizes(steps)[0])

@@ -82,6 +82,18 @@ def load_rows(path: Path) -> Rows:
     return Rows(**arrays)
 
 
+def take(rows: Rows, index: np.ndarray | slice) -> Rows:
+    return Rows(tokens=rows.tokens[index], document=rows.document[index], middle=rows.middle[index])
+
+
+def joined(parts: list[Rows]) -> Rows:
+    return Rows(
+        tokens=np.concatenate([rows.tokens for rows in parts]),
+        document=np.concatenate([rows.document for rows in parts]),
+        middle=np.concatenate([rows.middle for rows in parts]),
+    )
+
+
 def _size(row: list[Example]) -> int:
     return sum(len(example.tokens) for example in row)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .packing import Rows, load_rows
+from .packing import Rows, joined, load_rows, take
 
 
 class RowStore:
@@ -52,18 +52,6 @@ class RowStore:
         groups = max(1, min(limit, len(self.held_out)) // rows)
         index = np.resize(np.arange(len(self.held_out)), groups * rows)
         return [take(self.held_out, index[at : at + rows]) for at in range(0, len(index), rows)]
-
-
-def take(rows: Rows, index: np.ndarray | slice) -> Rows:
-    return Rows(tokens=rows.tokens[index], document=rows.document[index], middle=rows.middle[index])
-
-
-def joined(parts: list[Rows]) -> Rows:
-    return Rows(
-        tokens=np.concatenate([rows.tokens for rows in parts]),
-        document=np.concatenate([rows.document for rows in parts]),
-        middle=np.concatenate([rows.middle for rows in parts]),
-    )
 
 
 @lru_cache(maxsize=4)

@@ -187,5 +187,5 @@ def test_rows_are_not_changed() -> None:
 
 
 def test_noisy_length_is_a_number_of_blocks() -> None:
-    with pytest.raises(ValueError, match="noisy_length: 10 is not a multiple of block_size 4"):
+    with pytest.raises(ValueError, match="noisy_length: 10 is not a multiple of block size 4"):
         CorruptionConfig(block_size=4, noisy_length=10)
