@@ -79,9 +79,8 @@ def _until_dedent(text: str, span: Span) -> str:
     kept = lines[:1]
     for line in lines[1:]:
         if line.strip() and width(leading_space(line)) < span.indentation:
-            if line.lstrip().startswith("}") and not _closes_next(span):
-                closers = _ONLY_CLOSERS.match(line)
-                kept.append(closers.group().rstrip() if closers else "")
+            if line.lstrip().startswith(span.closers) and not _closes_next(span):
+                kept.append(_closing_line(line))
             break
         kept.append(line)
     return "\n".join(kept)
@@ -90,7 +89,16 @@ def _until_dedent(text: str, span: Span) -> str:
 def _closes_next(span: Span) -> bool:
     """Whether the file already closes the block right after the cursor."""
     following = span.line_suffix.strip() or next_line(span.suffix) or ""
-    return following.lstrip().startswith("}")
+    return following.lstrip().startswith(span.closers)
+
+
+def _closing_line(line: str) -> str:
+    """What of a line closes a block: brackets, or one word (`end`, `fi`, `</div>`)."""
+    closers = _ONLY_CLOSERS.match(line)
+    if closers and closers.group().strip():
+        return closers.group().rstrip()
+    word = re.match(r"\s*(</[\w-]+>|\w+)", line)
+    return word.group() if word else ""
 
 
 def _without_overlap(text: str, span: Span) -> str:

@@ -29,10 +29,18 @@ _PYTHON_KEYWORD = re.compile(
     r"(\([^\[\](){}]*\)[^\[\](){}]*)?:$"
 )
 _FUNCTIONS = {
-    "function_definition", "function_declaration", "function_expression", "generator_function",
-    "generator_function_declaration", "arrow_function", "method_definition",
+    "function_definition", "function_declaration", "function_expression", "generator_function", "function_body",
+    "generator_function_declaration", "arrow_function", "method_definition", "method_declaration", "constructor_body",
+    "constructor_declaration", "init_declaration", "local_function_statement", "accessor_declaration", "func_literal",
+    "function_item", "closure_expression", "lambda_expression", "lambda_literal", "anonymous_function", "method",
+    "singleton_method",
 }  # fmt: skip
-_NOT_BLOCKS = {"jsx_expression", "named_imports", "export_clause", "object_pattern", "template_substitution"}
+_FUNCTION_WORDS = re.compile(r"\b(def|function)\b")
+# Braces that hold names or an expression rather than lines.
+_NOT_BLOCKS = {
+    "jsx_expression", "named_imports", "export_clause", "object_pattern", "template_substitution", "use_list",
+    "interpolation", "interpolated_expression", "string_interpolation",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,8 @@ class Span:
     """Columns. The first later line with fewer ends a block or body."""
     header_indentation: str = ""
     """Leading white space of the line that opens the block."""
+    closers: tuple[str, ...] = ()
+    """What a line begins with that closes the block."""
 
     @property
     def stop_at_line_end(self) -> bool:
@@ -85,13 +95,14 @@ def find_span(text: str, offset: int, syntax: Syntax | None, *, invoked: bool = 
     if syntax is not None:
         header = _empty_block(text, offset, before, after, syntax)
         if header is not None:
-            node, indentation = header
+            is_body, indentation = header
             return Span(
-                kind="body" if _is_function(node) else "block",
+                kind="body" if is_body else "block",
                 prefix=prefix,
                 suffix=suffix,
                 indentation=width(indentation) + 1 if before.strip() else width(before),
                 header_indentation=indentation,
+                closers=syntax.language.closers,
             )
         if invoked:
             return Span(kind="statement", prefix=prefix, suffix=suffix)
@@ -127,8 +138,36 @@ def _is_function(node: Node) -> bool:
     return node.type in _FUNCTIONS or (node.parent is not None and node.parent.type in _FUNCTIONS)
 
 
-def _empty_block(text: str, offset: int, before: str, after: str, syntax: Syntax) -> tuple[Node, str] | None:
-    """The node that opens an empty block right before the cursor, and the indentation of its first line."""
+def _empty_block(text: str, offset: int, before: str, after: str, syntax: Syntax) -> tuple[bool, str] | None:
+    """Whether the empty block right before the cursor is a function's, and the indentation of its first line."""
+    if syntax.language.word_blocks:
+        found = _empty_word_block(text, offset, before, after, syntax)
+        if found is not None or not syntax.language.block_opener:
+            return found
+    return _empty_token_block(text, offset, before, after, syntax) if syntax.language.block_opener else None
+
+
+def _empty_word_block(text: str, offset: int, before: str, after: str, syntax: Syntax) -> tuple[bool, str] | None:
+    """As `_empty_block`, for a line that opens a block by its words. Only below it: on it the words go on."""
+    if before.strip() or after.strip():
+        return None
+    end = len(text[:offset].rstrip())
+    start = line_start(text, end)
+    header = text[start:end]
+    indentation = leading_space(header)
+    if not syntax.language.opens_block(header) or width(before) <= width(indentation):
+        return None
+    leaf = syntax.leaf_at(end - 1)
+    if leaf is not None and leaf.type in ("comment", "string", "string_content"):
+        return None
+    following = next_line(text[offset:])
+    if following is not None and width(leading_space(following)) > width(indentation):
+        return None
+    return bool(_FUNCTION_WORDS.search(header)), indentation
+
+
+def _empty_token_block(text: str, offset: int, before: str, after: str, syntax: Syntax) -> tuple[bool, str] | None:
+    """As `_empty_block`, for a block that is opened by `{` or `:`."""
     opener = syntax.language.block_opener
     if opener == ":" and after.strip():
         return None
@@ -153,11 +192,11 @@ def _empty_block(text: str, offset: int, before: str, after: str, syntax: Syntax
     if not on_header_line and (after.strip() or width(before) <= width(indentation)):
         return None
     if on_header_line and after.strip().startswith("}"):
-        return leaf.parent, indentation
+        return _is_function(leaf.parent), indentation
     following = next_line(text[offset:])
     if following is not None and width(leading_space(following)) > width(indentation):
         return None
-    return leaf.parent, indentation
+    return _is_function(leaf.parent), indentation
 
 
 def next_line(suffix: str) -> str | None:
@@ -179,7 +218,7 @@ def _last_code(text: str, offset: int, syntax: Syntax) -> int | None:
         leaf = syntax.leaf_at(stripped - 1)
         if leaf is None:
             return None
-        if leaf.type == "comment":
+        if leaf.type.endswith("comment"):
             end = syntax.start_of(leaf)
         elif not docstring_seen and (docstring := _docstring(leaf)) is not None:
             docstring_seen = True

@@ -8,7 +8,7 @@ from functools import cached_property
 from tree_sitter import Node, Parser, Point, Tree
 
 from .brackets import CLOSERS, Brackets
-from .languages import LANGUAGES, Language, parser_for
+from .languages import Language, language_for, parser_for
 
 MAX_LINES = 8_000
 MAX_CHARACTERS = 500_000
@@ -43,10 +43,15 @@ class Syntax:
         Args:
             previous: the tree of a text that differs little. What the two have in common is not parsed again.
         """
-        parser = parser_for(language)
-        if parser is None or len(text) > MAX_CHARACTERS or text.count("\n") + text.count("\r") >= MAX_LINES:
+        parser, entry = parser_for(language), language_for(language)
+        if (
+            parser is None
+            or entry is None
+            or len(text) > MAX_CHARACTERS
+            or text.count("\n") + text.count("\r") >= MAX_LINES
+        ):
             return None
-        return cls(text, parser, LANGUAGES[language], previous)
+        return cls(text, parser, entry, previous)
 
     def leaf_at(self, offset: int) -> Node | None:
         """The smallest node that holds the character at `offset`."""
@@ -67,14 +72,20 @@ class Syntax:
     def problems_with(self, offset: int, insertion: str) -> int:
         """As `problems`, with `insertion` at `offset`.
 
-        A good line may end in `{`, `(` or a comma, to go on below: then what it leaves open is closed behind it.
+        A good line may end in `{`, `then` or a comma, to go on below: then what it leaves open is closed behind it.
         """
         start = self._byte(offset)
-        goes_on = insertion.endswith((*CLOSERS, ","))
-        inserted = _source(insertion + (Brackets(insertion).closing if goes_on else ""))
+        inserted = _source(insertion + self._closing_of(offset, insertion))
         changed = self._source[:start] + inserted + self._source[start:]
         tree = _parse_edited(self._parser, self._tree, self._source, changed, start, start, start + len(inserted))
         return _problems(tree.root_node)
+
+    def _closing_of(self, offset: int, insertion: str) -> str:
+        if insertion.endswith((*CLOSERS, ",")):
+            return Brackets(insertion).closing
+        line = self._text[max(self._text.rfind("\n", 0, offset), self._text.rfind("\r", 0, offset)) + 1 : offset]
+        closer = self.language.closer_after((line + insertion).rpartition("\n")[2])
+        return f"\n{closer}\n" if closer.isalpha() else ""
 
     def _byte(self, offset: int) -> int:
         return offset if len(self._source) == len(self._text) else len(_source(self._text[:offset]))
