@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import torch
 
-from diffill.model.masks import CLEAN, StreamLayout
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
 
 from .batch import Batch, stacked
+from .blocks import block_starts, with_blocks
 from .clean_stream import clean_stream
 from .noise import masked_tokens, twins
 from .packing import Rows, take
@@ -98,11 +97,8 @@ def _corrupt(
     stream = clean_stream(rows, config.middle_weight)
     clean, document = stream.tokens, stream.document  # [B, C]
     batch, length = clean.shape
-    start, learned = _block_starts(clean, document, rows.middle, config, size, generator)  # 2 x [B, K]
-    inside = np.arange(size)
-    # [B, N] index into the clean stream, may run past the document
-    at = (start[:, :, None] + inside).reshape(batch, -1)
-    block = np.repeat(np.arange(start.shape[1]), size)
+    start, learned = _block_starts(rows, config, size, generator)  # 2 x [B, K]
+    at = (start[:, :, None] + np.arange(size)).reshape(batch, -1)  # [B, N] into the clean stream, may run past the text
     first = np.repeat(start, size, axis=1)
     safe = np.minimum(at, length - 1)
     take_along = np.take_along_axis
@@ -124,53 +120,20 @@ def _corrupt(
     weight *= np.where(valid, 1.0, np.where(in_middle, config.fill_weight, 0.0))
     weight *= np.repeat(learned, size, axis=1)
 
-    def both(one: np.ndarray, other: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.concatenate([one, other], axis=1))
-
-    return Batch(
-        tokens=both(clean, noisy),
-        positions=both(stream.position, take_along(stream.position, first, axis=1) + np.tile(inside, start.shape[1])),
-        layout=StreamLayout(
-            document=both(document, take_along(document, first, axis=1)),
-            block=both(np.full_like(clean, CLEAN), np.broadcast_to(block, at.shape)),
-            order=both(stream.index, first),
-        ),
-        target=both(stream.following, truth),
-        weight=both(stream.weight, weight).float(),
-        clean_length=length,
-    )
+    return with_blocks(stream, start, noisy, target=truth, weight=weight)
 
 
 def _block_starts(
-    clean: np.ndarray,
-    document: np.ndarray,
-    middle: np.ndarray,
-    config: CorruptionConfig,
-    size: int,
-    generator: np.random.Generator,
+    rows: Rows, config: CorruptionConfig, size: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where blocks start, and whether they are learned from: short rows have too few good places.  # 2 x [B, K]
-
-    Weighted sampling without replacement (Efraimidis and Spirakis 2006): the largest u ** (1 / weight) win.
-    """
-    length = clean.shape[1]
-    control = (clean < NUM_CONTROL_IDS) & ~middle
-    blocked = np.cumsum(control | (document < 0), axis=1)
-    ahead = np.minimum(np.arange(length) + size - 1, length - 1)
-    before = np.concatenate([np.zeros_like(blocked[:, :1]), blocked[:, :-1]], axis=1)
-    # Context blocks are whole and hold no control token; a block in a middle may run past its end, as in decoding.
-    whole = np.arange(length) + size <= length
-    context = (blocked[:, ahead] == before) & ~middle & ~middle[:, ahead] & (document[:, ahead] == document) & whole
-    opens = middle & ~np.concatenate([np.zeros_like(middle[:, :1]), middle[:, :-1]], axis=1)
-    weight = 1e-9 + context + config.middle_preference * middle + 1e6 * opens
-    score = generator.random(clean.shape) ** (1.0 / weight)
-    count = config.noisy_length // size
-    start = np.argpartition(-score, count - 1, axis=1)[:, :count]
+    """As `blocks.block_starts`, some of them twice.  # 2 x [B, K]"""
+    start, learnable = block_starts(
+        rows, config.noisy_length // size, size, middle_preference=config.middle_preference, generator=generator
+    )
     if config.complementary:
-        preferred = np.take_along_axis(score, start, axis=1).argsort(axis=1)[:, ::-1]
-        start = twins(np.take_along_axis(start, preferred, axis=1), config.paired, generator)
+        start = twins(start, config.paired, generator)
     start = np.sort(start, axis=1)
-    return start, np.take_along_axis(context | middle, start, axis=1)
+    return start, np.take_along_axis(learnable, start, axis=1)
 
 
 def _noisy_tokens(
