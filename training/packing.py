@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from diffill.model.tokenizer import END_OF_TEXT
 
 from .examples import Example
 
+HASHES_FILE = "sha256.json"
+ARRAYS = ("tokens", "document", "middle")
 PADDING = -1
 OPEN_ROWS = 16
 
@@ -56,11 +60,12 @@ def pack(examples: Iterable[Example], length: int) -> Rows:
 
 
 def save_rows(path: Path, rows: Rows) -> None:
-    """One `.npz`-free directory of three `.npy` files, written beside and renamed."""
+    """A directory of three `.npy` files and a list of their sha256, written beside and renamed."""
     beside = path.with_name(f".{path.name}.part")
     beside.mkdir(parents=True, exist_ok=True)
-    for name in ("tokens", "document", "middle"):
+    for name in ARRAYS:
         np.save(beside / f"{name}.npy", getattr(rows, name), allow_pickle=False)
+    (beside / HASHES_FILE).write_text(json.dumps(_hashes(beside), indent=2) + "\n", "utf-8")
     beside.replace(path)
 
 
@@ -68,15 +73,15 @@ def load_rows(path: Path) -> Rows:
     """Map packed rows into memory.
 
     Raises:
-        ValueError: the directory is missing, incomplete or inconsistent.
+        ValueError: the directory is missing, incomplete, altered or inconsistent.
     """
     try:
-        arrays = {
-            name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("tokens", "document", "middle")
-        }
+        listed = json.loads((path / HASHES_FILE).read_text("utf-8"))
+        if listed != _hashes(path):
+            raise ValueError("its sha256 is not the listed one")
+        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
     except (OSError, ValueError) as error:
-        raise ValueError(f"rows: cannot read {path}: {error}") from None
+        raise ValueError(f"rows: cannot use {path}: {error}") from None
     if len({array.shape for array in arrays.values()}) != 1:
         raise ValueError(f"rows: the arrays in {path} differ in shape")
     return Rows(**arrays)
@@ -92,6 +97,10 @@ def joined(parts: list[Rows]) -> Rows:
         document=np.concatenate([rows.document for rows in parts]),
         middle=np.concatenate([rows.middle for rows in parts]),
     )
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((path / f"{name}.npy").read_bytes()).hexdigest() for name in ARRAYS}
 
 
 def _size(row: list[Example]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX, Tokenizer
 from diffill.training.examples import Example, ExampleConfig, examples_of
 from diffill.training.sources import SourceFile
+from diffill.training.spans import HoleConfig
 from tests.tiny import tiny_tokenizer
 
 SHIPPED, BYTES = Tokenizer.load(DEFAULT_CHECKPOINT), tiny_tokenizer()
@@ -53,8 +55,9 @@ def source(text: str, language: str = "python") -> SourceFile:
 
 def only(kind: str, **rest: float) -> ExampleConfig:
     """Holes of one kind."""
-    shares = {name: 1.0 if name == kind else 0.0 for name in KINDS}
-    return ExampleConfig(**shares, left_to_right=0.0, characters_per_example=20, **rest)
+    holes = HoleConfig(**{name: 1.0 if name == kind else 0.0 for name in KINDS[:-1]})
+    values: dict[str, Any] = {"left_to_right": 0.0, "prefix_first": 0.0, "characters_per_example": 20}
+    return ExampleConfig(holes=holes, **(values | rest))
 
 
 def parts(example: Example) -> tuple[list[int], list[int], list[int]]:
@@ -140,13 +143,24 @@ def test_left_to_right_is_plain_text_from_a_line_start() -> None:
 
 
 def test_shares_are_as_configured() -> None:
-    config = ExampleConfig(characters_per_example=4, no_suffix=0.5, left_to_right=0.25)
+    config = ExampleConfig(characters_per_example=4, no_suffix=0.5, left_to_right=0.25, prefix_first=0.4)
     found = list(examples_of(source(PYTHON), SHIPPED, config, random.Random(0)))
     plain = [one for one in found if one.tokens[0] == END_OF_TEXT]
     holes = [one for one in found if one.tokens[0] == SUFFIX]
+    prefix_first = [one for one in found if one.tokens[0] == PREFIX]
     empty = [one for one in holes if one.tokens[1] == PREFIX]
     assert 0.15 < len(plain) / len(found) < 0.35
     assert 0.4 < len(empty) / len(holes) < 0.6
+    assert 0.3 < len(prefix_first) / (len(holes) + len(prefix_first)) < 0.5
+
+
+def test_prefix_first_is_the_same_text_in_another_order() -> None:
+    for one in examples_of(source(PYTHON), SHIPPED, only("whole_line", prefix_first=1.0), random.Random(0)):
+        after, middle = one.tokens.index(SUFFIX), one.tokens.index(MIDDLE)
+        suffix_first = Example(
+            tokens=[*one.tokens[after:middle], *one.tokens[:after], *one.tokens[middle:]], middle=one.middle
+        )
+        check(suffix_first, PYTHON, SHIPPED)
 
 
 def test_same_generator_same_examples() -> None:

@@ -88,3 +88,12 @@ def test_broken_rows_are_named(tmp_path: Path, damage: str) -> None:
     with pytest.raises(ValueError, match=r"rows: .*train-00") as caught:
         load_rows(path)
     assert "\n" not in str(caught.value)
+
+
+def test_an_altered_shard_is_refused(tmp_path: Path) -> None:
+    save_rows(tmp_path / "rows", pack([example(1, 5)], LENGTH))
+    tokens = np.load(tmp_path / "rows" / "tokens.npy")
+    tokens[0, 0] += 1
+    np.save(tmp_path / "rows" / "tokens.npy", tokens)
+    with pytest.raises(ValueError, match=r"rows: cannot use .*: its sha256 is not the listed one"):
+        load_rows(tmp_path / "rows")
