@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from .case_bar import case_bar
+from .gate import draw_report, gate, sweep
 from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
 
 if TYPE_CHECKING:
     from diffill.model.request import Decoder, Mode
-    from diffill.training.evaluation.infilling import CaseResult, InfillingReport
+    from diffill.model.tokenizer import Tokenizer
+    from diffill.training.evaluation.judgement import Report
+
+tasks_option = click.option(
+    "--tasks", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Cases, .jsonl or .jsonl.gz."
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N cases, in the order of the file."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the bootstrap samples."
+)
 
 
 @click.group(name="eval")
@@ -22,17 +34,18 @@ def evaluate() -> None:
     """Measure the quality of a checkpoint."""
 
 
+evaluate.add_command(gate)
+evaluate.add_command(sweep)
+evaluate.add_command(draw_report)
+
+
 @evaluate.command()
-@click.option(
-    "--tasks", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Cases, .jsonl or .jsonl.gz."
-)
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N cases, in the order of the file."
-)
+@tasks_option
+@limit_option
 @click.option(
     "--max-tokens", type=click.IntRange(1, 1024), default=128, show_default=True, metavar="N", help="Longest middle."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the bootstrap samples.")
+@seed_option
 @mode_option
 @device_option
 @checkpoint_option
@@ -54,25 +67,57 @@ def infilling(
     """
     from diffill.training.evaluation.infilling import evaluate_infilling, load_cases
 
-    from .complete import load_tokenizer
-
-    try:
+    with _input("--"):
         cases = load_cases(tasks, limit=limit)
-    except ValueError as error:
-        raise click.UsageError(f"--{error}") from None
-    settings = engine_settings(checkpoint=checkpoint, device=device)
-    tokenizer = load_tokenizer(settings.checkpoint)
-    decoder = load_decoder(settings.checkpoint, settings.device)
-    with _bar(len(cases)) as show:
+    decoder, tokenizer = _model(checkpoint, device)
+    with case_bar(len(cases)) as show:
         report = evaluate_infilling(
             cases, decoder, tokenizer, mode=mode, max_tokens=max_tokens, seed=seed, on_case=show
         )
-    if as_json:
-        import msgspec
+    _print(report, as_json)
 
-        click.echo(msgspec.json.encode(report))
-    else:
-        _print(report)
+
+@evaluate.command()
+@tasks_option
+@limit_option
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(["located", "unlocated", "no-op"]),
+    multiple=True,
+    help="Only these cases: the wrong lines given, the whole function given, correct code. All by default.",
+)
+@seed_option
+@mode_option
+@device_option
+@checkpoint_option
+@json_option
+def repair(
+    tasks: Path,
+    limit: int | None,
+    parts: tuple[str, ...],
+    seed: int,
+    mode: Mode,
+    device: str | None,
+    checkpoint: Path | None,
+    as_json: bool,
+) -> None:
+    """Repair code with tests or diagnostics, and leave correct code alone.
+
+    Every task is asked three times: with the region cut to the lines that are wrong (`located`), with the whole
+    function (`unlocated`), and with correct code that must come back unchanged (`no-op`). `n`, `passed` and `rate` are
+    those of the first of them that was asked for; `parts` holds each.
+    """
+    from diffill.training.evaluation.repair import evaluate_repairs, load_repairs
+
+    with _input("--"):
+        repairs = [repair for repair in load_repairs(tasks, limit=limit) if not parts or repair.part in parts]
+        if not repairs:
+            raise ValueError(f"part: {tasks} holds no case of {', '.join(parts)}")
+    decoder, tokenizer = _model(checkpoint, device)
+    with case_bar(len(repairs)) as show:
+        report = evaluate_repairs(repairs, decoder, tokenizer, mode=mode, seed=seed, on_case=show)
+    _print(report, as_json)
 
 
 @evaluate.command()
@@ -91,65 +136,52 @@ def holes(
     """Take single lines out of the files of REPO and see whether they come back."""
     from diffill.training.evaluation.holes import evaluate_holes, punch_holes
 
-    from .complete import load_tokenizer
-
-    try:
+    with _input():
         punched = punch_holes(repo, count=count, seed=seed)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    settings = engine_settings(checkpoint=checkpoint, device=device)
-    tokenizer = load_tokenizer(settings.checkpoint)
-    decoder = load_decoder(settings.checkpoint, settings.device)
-    with _bar(len(punched)) as show:
+    decoder, tokenizer = _model(checkpoint, device)
+    with case_bar(len(punched)) as show:
         report = evaluate_holes(punched, decoder, tokenizer, mode=mode, seed=seed, on_case=show)
-    if as_json:
-        import msgspec
-
-        click.echo(msgspec.json.encode(report))
-    else:
-        low, high = report.ci95
-        click.echo(f"{report.model.name} {report.model.hash} on {report.device}, mode {report.mode}")
-        click.echo(f"lines that come back  {report.rate:.1%} ({report.passed} of {report.n}), {low:.1%} to {high:.1%}")
-        click.echo(f"tokens per forward    {report.tokens_per_forward:.2f}, {report.milliseconds:.0f} ms an answer")
+    _print(report, as_json)
 
 
 def load_decoder(checkpoint: Path, device: str) -> Decoder:
     """The network in this process: an evaluation does not share the warm engine with people who type."""
     from diffill.model.engine import load_decoder
 
-    try:
+    with _input():
         return load_decoder(checkpoint=checkpoint, device=device, on_progress=lambda share: None)
-    except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from None
+
+
+def _model(checkpoint: Path | None, device: str | None) -> tuple[Decoder, Tokenizer]:
+    from .complete import load_tokenizer
+
+    settings = engine_settings(checkpoint=checkpoint, device=device)
+    tokenizer = load_tokenizer(settings.checkpoint)
+    return load_decoder(settings.checkpoint, settings.device), tokenizer
 
 
 @contextlib.contextmanager
-def _bar(total: int) -> Iterator[Callable[[CaseResult], None]]:
-    """A bar on a terminal: cases per second, the time left and how many passed so far."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=total)
-        started, done, passed = time.monotonic(), 0, 0
-
-        def show(result: CaseResult) -> None:
-            nonlocal done, passed
-            done, passed = done + 1, passed + result.passed
-            rate = done / (time.monotonic() - started)
-            progress.update(bar, completed=done, description=f"{passed} passed, {rate:.1f} cases/s")
-
-        yield show
+def _input(argument: str = "") -> Iterator[None]:
+    """What a user has handed over wrongly: one line, exit code 2."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise click.UsageError(f"{argument}{error}") from None
 
 
-def _print(report: InfillingReport) -> None:
-    low, high = report.ci95
+def _print(report: Report, as_json: bool) -> None:
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(report))
+        return
     click.echo(f"{report.model.name} {report.model.hash} on {report.device}, mode {report.mode}")
-    click.echo(
-        f"pass@1              {report.rate:.1%} ({report.passed} of {report.n}), 95 % interval {low:.1%} to {high:.1%}"
-    )
-    click.echo(f"floor               {report.floor:.1%} pass with an empty middle or `pass`")
-    click.echo(f"exact match         {report.exact_match:.1%}")
-    click.echo(f"tokens per forward  {report.tokens_per_forward:.2f}")
+    for name, part in (report.parts or {report.suite: report}).items():
+        low, high = part.ci95
+        cleared = "" if part.cleared is None else f", diagnostics cleared {part.cleared:.1%}"
+        click.echo(
+            f"{name:<10} passed {part.rate:.1%} ({part.passed} of {part.n}), 95 % interval {low:.1%} to {high:.1%}, "
+            f"exact {part.exact_match:.1%}{cleared}, {part.tokens_per_forward:.2f} tokens per forward, "
+            f"{part.milliseconds:.0f} ms an answer"
+        )
+    click.echo(f"floor      {report.floor:.1%} pass without a model")

@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from diffill.model.fim import cut_before_cursor
-from diffill.model.request import Decoder, DecodeRequest, Mode, ModelInfo, pack_ids, unpack_ids
+from diffill.model.request import Decoder, DecodeRequest, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from ..sources import LANGUAGES
-from .infilling import CaseResult
-from .statistics import bootstrap_interval
+from .judgement import Judgement, Report, report, timed_decode
 
 SKIPPED = {"node_modules", "build", "dist", "vendor"}
 MAX_FILE_BYTES = 200_000
@@ -36,26 +33,6 @@ class Hole:
     missing: str
 
 
-class HolesReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A hole passes when the whole line is equal, trailing space aside."""
-
-    suite: str = "holes"
-    mode: Mode
-    n: int
-    passed: int
-    rate: float
-    ci95: tuple[float, float]
-    exact_match: float
-    tokens_per_forward: float
-    floor: float = 0.0
-    """No line is empty, so an empty answer never passes."""
-    milliseconds: float
-    """Mean time of an answer, prompt included."""
-    cases: list[CaseResult]
-    model: ModelInfo
-    device: str
-
-
 def punch_holes(repository: Path, *, count: int, seed: int) -> list[Hole]:
     """`count` seeded holes, files weighted by their lines.
 
@@ -72,6 +49,31 @@ def punch_holes(repository: Path, *, count: int, seed: int) -> list[Hole]:
     return [_hole(repository, path, line) for path, line in chosen]
 
 
+def judge_hole(hole: Hole, decoder: Decoder, tokenizer: Tokenizer, *, mode: Mode) -> Judgement:
+    """Fill one hole greedily; it passes when the whole line is equal, trailing space aside."""
+    cut = cut_before_cursor(hole.prefix)
+    request = DecodeRequest(
+        prompt=pack_ids(cut.prompt(hole.suffix, tokenizer)),
+        mode=mode,
+        max_tokens=MAX_TOKENS,
+        stop_at_line_end=True,
+        starts_with_space=cut.space,
+    )
+    answer, milliseconds = timed_decode(decoder, request)
+    ids = unpack_ids(answer.tokens)
+    text = cut.answer(tokenizer.decode(ids)).split("\n", 1)[0]
+    equal = text.rstrip() == hole.missing.rstrip()
+    return Judgement(
+        task_id=hole.name,
+        passed=equal,
+        exact=equal,
+        tokens=len(ids),
+        forward_passes=answer.forward_passes,
+        milliseconds=milliseconds,
+        text=text,
+    )
+
+
 def evaluate_holes(
     holes: Sequence[Hole],
     decoder: Decoder,
@@ -79,44 +81,14 @@ def evaluate_holes(
     *,
     mode: Mode,
     seed: int,
-    on_case: Callable[[CaseResult], None] = lambda result: None,
-) -> HolesReport:
-    """Fill every hole greedily and compare."""
-    results: list[CaseResult] = []
-    tokens = passes = 0
-    milliseconds = 0.0
+    on_case: Callable[[Judgement], None] = lambda judgement: None,
+) -> Report:
+    """Fill every hole greedily and compare. No line is empty, so nothing passes without a model."""
+    judgements = []
     for hole in holes:
-        cut = cut_before_cursor(hole.prefix)
-        answer = decoder.decode(
-            DecodeRequest(
-                prompt=pack_ids(cut.prompt(hole.suffix, tokenizer)),
-                mode=mode,
-                max_tokens=MAX_TOKENS,
-                stop_at_line_end=True,
-                starts_with_space=cut.space,
-            )
-        )
-        ids = unpack_ids(answer.tokens)
-        tokens += len(ids)
-        passes += answer.forward_passes
-        milliseconds += answer.prefill_ms + answer.denoise_ms
-        text = cut.answer(tokenizer.decode(ids)).split("\n", 1)[0]
-        results.append(CaseResult(task_id=hole.name, passed=text.rstrip() == hole.missing.rstrip(), text=text))
-        on_case(results[-1])
-    passed = [result.passed for result in results]
-    return HolesReport(
-        mode=mode,
-        n=len(passed),
-        passed=sum(passed),
-        rate=sum(passed) / len(passed),
-        ci95=bootstrap_interval(passed, seed=seed),
-        exact_match=sum(passed) / len(passed),
-        tokens_per_forward=tokens / max(1, passes),
-        milliseconds=milliseconds / len(passed),
-        cases=results,
-        model=decoder.info,
-        device=decoder.info.device,
-    )
+        judgements.append(judge_hole(hole, decoder, tokenizer, mode=mode))
+        on_case(judgements[-1])
+    return report("holes", judgements, mode=mode, info=decoder.info, seed=seed)
 
 
 def _files(repository: Path) -> Iterator[Path]:

@@ -1,7 +1,8 @@
 """Runs inside the sandbox, as a script: limits itself, then runs the program on standard input.
 
-It imports the standard library only. It prints the word it was given when the whole program has run to its end, so that
-an early `sys.exit(0)` does not count as success.
+`launcher.py LIMITS WORD` runs Python; with a command behind the word, that command takes this process over, within the
+limits. It imports the standard library only. It prints the word it was given when the whole program has run to its
+end, so that an early `sys.exit(0)` does not count as success.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ CHANGES = (
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def limit(limits: dict[str, int]) -> None:
-    """Set the hard limits, which cannot be raised again."""
+def limit(limits: dict[str, int | None]) -> None:
+    """Set the hard limits, which cannot be raised again; None sets none."""
     for name, value in (
         ("RLIMIT_CPU", limits["cpu_seconds"]),
         ("RLIMIT_AS", limits["address_space_bytes"]),
@@ -37,7 +38,8 @@ def limit(limits: dict[str, int]) -> None:
     ):
         # Not every system has, or accepts, every limit.
         with contextlib.suppress(AttributeError, OSError, ValueError):
-            resource.setrlimit(getattr(resource, name), (value, value))
+            if value is not None:
+                resource.setrlimit(getattr(resource, name), (value, value))
 
 
 class Guard:
@@ -62,8 +64,10 @@ class Guard:
 
 def launch() -> None:
     """Run the program."""
-    limits, word = json.loads(sys.argv[1]), sys.argv[2]
+    limits, word, command = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:]
     limit(limits)
+    if command:
+        os.execv(command[0], [*command, word])
     del sys.argv[1:]
     program = sys.stdin.buffer.read()
     verdict = os.dup(1)

@@ -1,4 +1,4 @@
-"""Generated Python, run apart: a fresh interpreter with hard limits, an empty directory, no network and a timeout.
+"""Generated programs, run apart: a fresh interpreter with hard limits, an empty directory, no network and a timeout.
 
 Covered: wall-clock and CPU time, memory, size of written files, new processes, the network (its own
 namespace where the system allows one, refused by an audit hook everywhere), writing and deleting outside the empty
@@ -7,6 +7,10 @@ directory, the environment, the caller's files on stdin/stdout/stderr, and progr
 Not covered: reading files that the user can read, and a program written to break out. The audit hook lives in the
 interpreter it guards and native code can walk around it; this stops a model's accidents, not an attacker. Systems
 other than Linux have no namespaces, and macOS does not enforce the memory limit. There is no support for Windows.
+
+JavaScript runs in Node.js under its permission model: no files but the launcher, no processes, no threads of its own.
+Node.js reserves more address space than a limit could allow, so only its heap is limited; without namespaces nothing
+keeps it from the network.
 """
 
 from __future__ import annotations
@@ -21,12 +25,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 Outcome = Literal["passed", "failed", "timeout"]
+Language = Literal["python", "javascript"]
 LAUNCHER = Path(__file__).with_name("launcher.py")
+NODE_LAUNCHER = Path(__file__).with_name("launcher.js")
+NODE_HEAP_MEGABYTES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +42,9 @@ class Limits:
 
     wall_seconds: float = 5.0
     cpu_seconds: int = 5
-    address_space_bytes: int = 1 << 30
+    address_space_bytes: int | None = 1 << 30
     file_bytes: int = 1 << 20
-    processes: int = 0
+    processes: int | None = 0
     """New processes and threads. The kernel exempts root, for whom the audit hook still refuses processes."""
 
 
@@ -52,17 +59,40 @@ def _namespace_command() -> tuple[str, ...]:
     return command if probe.returncode == 0 else ()
 
 
-def run_program(program: str, *, limits: Limits | None = None) -> Outcome:
-    """Run a Python program to its end; only the standard library is importable. It passes when it raises nothing.
+@functools.cache
+def _node_command() -> tuple[str, ...]:
+    """Node.js under its permission model, as the launcher takes it.
 
     Raises:
-        ValueError: this system cannot limit a process (Windows).
+        ValueError: there is no Node.js, or one without permissions.
+    """
+    node = shutil.which("node")
+    if node is not None:
+        for permission in ("--permission", "--experimental-permission"):
+            command = (node, "--no-warnings", permission, f"--allow-fs-read={NODE_LAUNCHER}")
+            probe = subprocess.run(
+                [*command, str(NODE_LAUNCHER), "word"], input=b"", capture_output=True, timeout=60, check=False
+            )
+            if probe.returncode == 0:
+                return (*command, f"--max-old-space-size={NODE_HEAP_MEGABYTES}", str(NODE_LAUNCHER))
+    raise ValueError("eval: running generated JavaScript needs Node.js 20 or newer on the PATH")
+
+
+def run_program(program: str, *, language: Language = "python", limits: Limits | None = None) -> Outcome:
+    """Run a program to its end; only the standard library is importable. It passes when it raises nothing.
+
+    Raises:
+        ValueError: this system cannot limit a process (Windows), or has no Node.js for JavaScript.
     """
     if os.name != "posix":
         raise ValueError("eval: running generated code needs a POSIX system (resource limits)")
     limits = limits or Limits()
+    node: tuple[str, ...] = ()
+    if language == "javascript":
+        node = _node_command()
+        limits = replace(limits, address_space_bytes=None, processes=None)
     word = secrets.token_hex(16)
-    command = [*_namespace_command(), sys.executable, "-I", "-S", "-B", "-X", "utf8", str(LAUNCHER)]
+    launcher = [*_namespace_command(), sys.executable, "-I", "-S", "-B", "-X", "utf8", str(LAUNCHER)]
     with (
         tempfile.TemporaryDirectory(prefix="diffill-sandbox-", ignore_cleanup_errors=True) as directory,
         tempfile.TemporaryFile() as source,
@@ -72,7 +102,7 @@ def run_program(program: str, *, limits: Limits | None = None) -> Outcome:
         source.seek(0)
         # Files rather than pipes: a stray descendant that holds a pipe open would keep the reader waiting.
         process = subprocess.Popen(
-            [*command, json.dumps(asdict(limits)), word],
+            [*launcher, json.dumps(asdict(limits)), word, *node],
             stdin=source,
             stdout=verdict,
             stderr=subprocess.DEVNULL,
