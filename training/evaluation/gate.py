@@ -181,7 +181,7 @@ class Gate:
         if unquantised is not None:
             rows += self._quantisation(samples, unquantised)
         worse, better = (
-            [f"{row.measure}, {row.mode or 'both streams'}: {row.quantity}" for row in rows if row.verdict == word]
+            [", ".join(filter(None, (row.measure, row.mode, row.quantity))) for row in rows if row.verdict == word]
             for word in ("worse", "better")
         )
         compared = before is not None or unquantised is not None
