@@ -1,4 +1,4 @@
-"""Real editors with the real server, engine and weights. `make e2e` sets them up; without it these tests are skipped."""
+"""Real editors with the real server, engine and weights. `make e2e` sets them up; else these tests are skipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="part of the extra e2e")
 
-from tests.e2e.vscode.workbench import Installation, Workbench, running  # noqa: E402
+from tests.e2e.vscode.workbench import Installation, Workbench, running
 
 ROOT = Path(__file__).parents[3]
 EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors"))
