@@ -18,6 +18,7 @@ COMMANDS = {
     "engine": ("diffill.cli.engine:engine", "Start, stop or look at the warm engine."),
     "eval": ("diffill.cli.evaluate:evaluate", "Measure the quality of a checkpoint."),
     "lsp": ("diffill.cli.lsp:lsp", "Run the language server on stdio."),
+    "remote": ("diffill.cli.remote:remote", "Train on a rented machine without a network."),
     "train": ("diffill.cli.train:train", "Run one training stage."),
 }
 

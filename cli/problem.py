@@ -1,13 +1,24 @@
-"""The engine's refusals as the command line reports them."""
+"""What is refused, as the command line reports it: one line."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from diffill.model.client import EngineError
+
+
+@contextlib.contextmanager
+def one_line() -> Iterator[None]:
+    """Turns what a part of Diffill refuses (ValueError, OSError) into a usage error, exit code 2."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def engine_problem(error: EngineError) -> click.ClickException:

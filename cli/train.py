@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .problem import one_line
+
 if TYPE_CHECKING:
     from diffill.training.stage import Stage
     from diffill.training.trainer import TrainConfig
@@ -30,7 +32,7 @@ def convert(source: Path, out: Path, name: str) -> None:
     """GGUF to a full-precision checkpoint with our control tokens."""
     from diffill.training.convert import convert_gguf
 
-    with _one_line():
+    with one_line():
         convert_gguf(source, out, name=name)
 
 
@@ -43,7 +45,7 @@ def pack(path: Path) -> None:
     from diffill.training.config import read_config
     from diffill.training.prepare import PrepareConfig, prepare
 
-    with _one_line(), Progress(console=_stderr()) as progress:
+    with one_line(), Progress(console=_stderr()) as progress:
         tasks = {stage: progress.add_task(stage, total=None) for stage in ("read", "pack")}
         report = prepare(
             read_config(path, PrepareConfig),
@@ -86,7 +88,7 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
         signal.signal(number, lambda caught, frame: asked_to_stop.append(caught))
 
     columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with _one_line(), Progress(*columns, console=_stderr(), refresh_per_second=1) as progress:
+    with one_line(), Progress(*columns, console=_stderr(), refresh_per_second=1) as progress:
         config = read_config(path, kind)
         config = config if seconds is None else msgspec.structs.replace(config, seconds=seconds)
         trainer = Trainer(config, stage(config))
@@ -105,12 +107,13 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
 @train.command()
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Full-precision checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the int8 checkpoint.")
+@click.option("--bfloat16", is_flag=True, help="Keep two bytes a weight, to go on training from, in place of int8.")
 @click.option("--name", help="Name of the exported model; the checkpoint's own by default.")
 @click.option("--draft-size", type=click.IntRange(min=1), help="Drafts beyond the next token in mode `verify`.")
 @click.option("--draft-threshold", type=click.FloatRange(0, 1, min_open=True), help="Least probability of a draft.")
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="When mode `diffusion` places a token.")
 @click.option("--revise/--no-revise", default=None, help="Whether mode `diffusion` may change placed tokens, at 0.9.")
-def export(checkpoint: Path, out: Path, revise: bool | None, **changes: Any) -> None:
+def export(checkpoint: Path, out: Path, bfloat16: bool, revise: bool | None, **changes: Any) -> None:
     """Full precision to the int8 shards that ship, with the way they decode best."""
     import dataclasses
 
@@ -119,24 +122,15 @@ def export(checkpoint: Path, out: Path, revise: bool | None, **changes: Any) -> 
     from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
     from diffill.model.tokenizer import Tokenizer
 
-    with _one_line():
+    with one_line():
         config, tensors = load_checkpoint(checkpoint)
         changes = {name: value for name, value in changes.items() if value is not None}
         if revise is not None:
             changes["revise_threshold"] = 0.9 if revise else None
         config = dataclasses.replace(config, **changes)
         tokenizer = Tokenizer.load(checkpoint)
-        save_checkpoint(out, config=config, weights=dequantize(tensors), tokenizer=tokenizer, dtype=torch.int8)
-
-
-class _one_line:
-    """Turns a user's error into one line and exit code 2."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (ValueError, OSError)):
-            raise click.UsageError(str(error)) from None
+        dtype = torch.bfloat16 if bfloat16 else torch.int8
+        save_checkpoint(out, config=config, weights=dequantize(tensors), tokenizer=tokenizer, dtype=dtype)
 
 
 def _stderr() -> Any:
