@@ -1,4 +1,4 @@
-"""A place in a file as the command line writes it: FILE:LINE:COL, both counted from 1, columns in characters."""
+"""A place in a file as the command line writes it: FILE:LINE:COL or FILE[:LINE], counted from 1, in characters."""
 
 from __future__ import annotations
 
@@ -50,6 +50,36 @@ class LocationType(click.ParamType[Location]):
         if not file or not (line.isascii() and line.isdigit()) or not (column.isascii() and column.isdigit()):
             self.fail(f"{value!r} is not a file, a line and a column, such as src/app.py:12:5.", param, ctx)
         return Location(file=Path(file), line=int(line), column=int(column))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileLine:
+    """A file, and one of its lines if one is named."""
+
+    file: Path
+    line: int | None
+
+    def open(self) -> Document:
+        """The file as a document.
+
+        Raises:
+            ValueError: the file cannot be read as source text, or has no such line.
+        """
+        return Location(file=self.file, line=1 if self.line is None else self.line, column=1).open()[0]
+
+
+class FileLineType(click.ParamType[FileLine]):
+    """Parses `FILE` and `FILE:LINE`. A file whose name ends like that is a file."""
+
+    name = "FILE[:LINE]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FileLine:
+        if isinstance(value, FileLine):
+            return value
+        file, _, line = str(value).rpartition(":")
+        if file and line.isascii() and line.isdigit() and not Path(str(value)).exists():
+            return FileLine(file=Path(file), line=int(line))
+        return FileLine(file=Path(str(value)), line=None)
 
 
 def read_source(file: Path) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": ("diffill.cli.doctor:doctor", "Report what is found and chosen here, and why."),
     "engine": ("diffill.cli.engine:engine", "Start, stop or look at the warm engine."),
     "eval": ("diffill.cli.evaluate:evaluate", "Measure the quality of a checkpoint."),
+    "fix": ("diffill.cli.fix:fix", "Repair what the tools report in a file."),
     "lsp": ("diffill.cli.lsp:lsp", "Run the language server on stdio."),
     "remote": ("diffill.cli.remote:remote", "Train on a rented machine without a network."),
     "train": ("diffill.cli.train:train", "Run one training stage."),

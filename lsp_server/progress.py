@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -15,11 +17,15 @@ log = logging.getLogger(__name__)
 
 
 class ProgressBar:
-    """One bar from 0 to 100. Everything before the editor has agreed to show it is kept to its latest value."""
+    """One bar from 0 to 100. Everything before the editor has agreed to show it is kept to its latest value.
 
-    def __init__(self, progress: Progress, title: str) -> None:
+    With `on_cancel` the bar has a button for it.
+    """
+
+    def __init__(self, progress: Progress, title: str, on_cancel: Callable[[], object] | None = None) -> None:
         self._progress = progress
         self._title = title
+        self._on_cancel = on_cancel
         self._token = str(uuid.uuid4())
         self._latest: tuple[int, str] = (0, "")
         self._shown = False
@@ -35,10 +41,19 @@ class ProgressBar:
         self._progress.begin(
             self._token,
             types.WorkDoneProgressBegin(
-                title=self._title, percentage=percentage, message=message or None, cancellable=False
+                title=self._title,
+                percentage=percentage,
+                message=message or None,
+                cancellable=self._on_cancel is not None,
             ),
         )
+        self._progress.tokens[self._token].add_done_callback(self._ended)
         self._shown = True
+
+    def _ended(self, state: Future[None]) -> None:
+        """pygls cancels this future when the person stops the work in the editor."""
+        if state.cancelled() and self._on_cancel is not None:
+            self._on_cancel()
 
     def report(self, percentage: int, message: str) -> None:
         """Move the bar."""

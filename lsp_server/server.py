@@ -17,7 +17,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
 from .client_log import ClientLogHandler
-from .handlers import inline_completion, lifecycle
+from .handlers import code_actions, inline_completion, lifecycle
 from .parent import watch_parent
 from .progress import ProgressBar
 from .protocol import Protocol
@@ -34,7 +34,11 @@ STATUS = "diffill/status"
 
 Sent when the state or the progress of loading changes. `message` is one line to show: the step, the model, the reason.
 """
-HANDLERS: tuple[Callable[[Server], None], ...] = (lifecycle.register, inline_completion.register)
+HANDLERS: tuple[Callable[[Server], None], ...] = (
+    lifecycle.register,
+    inline_completion.register,
+    code_actions.register,
+)
 """One line for each group of messages."""
 CLOSE_SECONDS = 0.5
 SETTINGS_SECONDS = 5.0
@@ -73,7 +77,7 @@ class Server(LanguageServer):
         self._folders = tuple([folder.uri for folder in params.workspace_folders or []] or root)
         logging.getLogger("diffill").addHandler(self._log_handler)
         if params.process_id is not None:
-            self._in_background(watch_parent(params.process_id, self.protocol.ended.set))
+            self.in_background(watch_parent(params.process_id, self.protocol.ended.set))
 
     async def initialized(self) -> None:
         """Read the settings and attach to the engine."""
@@ -161,10 +165,11 @@ class Server(LanguageServer):
             if self._bar is not None:
                 self._bar.report(readiness.percentage, readiness.message)
         elif self._bar is not None:
-            self._in_background(self._bar.close(readiness.message))
+            self.in_background(self._bar.close(readiness.message))
             self._bar = None
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for; it is cancelled when the connection ends."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)  # the loop itself holds tasks only weakly
         task.add_done_callback(self._tasks.discard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 
 from tree_sitter import Node, Parser, Point, Tree
@@ -58,11 +59,21 @@ class Syntax:
         start = self._byte(offset)
         return self._tree.root_node.descendant_for_byte_range(start, start + 1)
 
+    def node_over(self, start: int, end: int) -> Node | None:
+        """The smallest node that holds the characters from `start` to `end`."""
+        return self._tree.root_node.descendant_for_byte_range(self._byte(start), self._byte(end))
+
     def start_of(self, node: Node) -> int:
         """The offset of a node's first character."""
-        if len(self._source) == len(self._text):
-            return node.start_byte
-        return len(self._source[: node.start_byte].decode("utf-8"))
+        return self._character(node.start_byte)
+
+    def end_of(self, node: Node) -> int:
+        """The offset behind a node's last character."""
+        return self._character(node.end_byte)
+
+    def problem_nodes(self) -> list[Node]:
+        """The ERROR and missing nodes, in the order of the text."""
+        return sorted(_problem_nodes(self._tree.root_node), key=lambda node: (node.start_byte, node.end_byte))
 
     @cached_property
     def problems(self) -> int:
@@ -86,6 +97,9 @@ class Syntax:
         line = self._text[max(self._text.rfind("\n", 0, offset), self._text.rfind("\r", 0, offset)) + 1 : offset]
         closer = self.language.closer_after((line + insertion).rpartition("\n")[2])
         return f"\n{closer}\n" if closer.isalpha() else ""
+
+    def _character(self, byte: int) -> int:
+        return byte if len(self._source) == len(self._text) else len(self._source[:byte].decode("utf-8"))
 
     def _byte(self, offset: int) -> int:
         return offset if len(self._source) == len(self._text) else len(_source(self._text[:offset]))
@@ -145,11 +159,14 @@ def _point(source: bytes, offset: int) -> Point:
 
 
 def _problems(node: Node) -> int:
-    count = 0
-    pending = [node]
+    return sum(1 for _ in _problem_nodes(node))
+
+
+def _problem_nodes(root: Node) -> Iterator[Node]:
+    pending = [root]
     while pending:
         node = pending.pop()
-        count += node.is_error or node.is_missing
+        if node.is_error or node.is_missing:
+            yield node
         if node.has_error:
             pending.extend(node.children)
-    return count

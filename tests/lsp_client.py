@@ -197,7 +197,8 @@ class LspClient:
         self._incoming.put(None)
 
     def _answer_server(self, message: Message) -> None:
-        result = [self.configuration] if message["method"] == "workspace/configuration" else None
+        known = {"workspace/configuration": [self.configuration], "workspace/applyEdit": {"applied": True}}
+        result = known.get(message["method"])
         with contextlib.suppress(OSError):
             self.send({"id": message["id"], "result": result})
 

@@ -1,0 +1,285 @@
+"""`Fix this`, rewrites and bodies: offered at once, worked out when chosen, the same for actions and commands."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from lsprotocol import types
+from msgspec.structs import replace
+from pygls.exceptions import JsonRpcContentModified, JsonRpcException, JsonRpcInvalidParams
+
+from diffill.model.client import EngineError
+
+from .documents import Document
+from .repair.fault import Fault
+from .repair.repair import Attempt, Repair, complete_body, repair, rewrite
+from .repair.stub import looks_like_stub
+from .session import Session
+from .workspace_edits import EditSupport, workspace_edit
+
+log = logging.getLogger(__name__)
+
+MAX_FIXES = 8
+"""Diagnostics that get an action; a list of more is not read."""
+MAX_TITLE = 72
+MAX_REMEMBERED = 32
+ASK = "diffill.askInstruction"
+"""A command of the client: it asks the person for an instruction and sends `diffill.rewrite`."""
+Kind = Literal["fix", "rewrite", "completeBody"]
+KINDS: dict[Kind, types.CodeActionKind] = {
+    "fix": types.CodeActionKind.QuickFix,
+    "rewrite": types.CodeActionKind.RefactorRewrite,
+    "completeBody": types.CodeActionKind.RefactorRewrite,
+}
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    line: int
+    character: int
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    start: Position
+    end: Position
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be done: `data` of an action, and the one argument of a command."""
+
+    uri: str
+    range: Range
+    kind: Kind = "fix"
+    version: int | None = None
+    """Of the document that the range is for; None for whatever it is now."""
+    code: str = ""
+    message: str = ""
+    source: str = ""
+    """The tool that reported the diagnostic."""
+    unnecessary: bool = False
+    instruction: str = ""
+
+    @property
+    def title(self) -> str:
+        if self.kind == "completeBody":
+            return "Complete this function's body"
+        if self.kind == "rewrite":
+            return f"Rewrite: {self.instruction}"[:MAX_TITLE] if self.instruction else "Rewrite the selection"
+        what = " ".join(self.message.split())
+        return f"Fix this: {what if len(what) <= MAX_TITLE else what[: MAX_TITLE - 1] + '…'}"
+
+
+def read_task(kind: Kind | None, value: object) -> Task:
+    """A task from what a client sent; `kind` is that of the command, None where the value names it itself.
+
+    Raises:
+        JsonRpcInvalidParams: it has not the form of a task; the message names the member.
+    """
+    try:
+        task = msgspec.convert(value, Task)
+    except msgspec.ValidationError as error:
+        raise JsonRpcInvalidParams(str(error)) from None
+    return task if kind is None else replace(task, kind=kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSupport:
+    """What the client understands of a code action."""
+
+    resolves: bool
+    prefers: bool
+    tags: bool
+    disables: bool
+    asks: bool
+    """It has the command `diffill.askInstruction`, and says so in `experimental.commands.commands`."""
+
+    @classmethod
+    def of(cls, capabilities: types.ClientCapabilities) -> ActionSupport:
+        action = capabilities.text_document.code_action if capabilities.text_document is not None else None
+        if action is None:
+            return cls(resolves=False, prefers=False, tags=False, disables=False, asks=False)
+        resolve, tags = action.resolve_support, action.tag_support
+        return cls(
+            resolves=bool(action.data_support) and resolve is not None and "edit" in resolve.properties,
+            prefers=bool(action.is_preferred_support),
+            tags=tags is not None and types.CodeActionTag.LlmGenerated in tags.value_set,
+            disables=bool(action.disabled_support),
+            asks=ASK in _own_commands(capabilities.experimental),
+        )
+
+
+class CodeActions:
+    """The actions of one connection. `offer` asks no model; `work` does, and remembers what it found."""
+
+    def __init__(self, session: Session, capabilities: types.ClientCapabilities) -> None:
+        self._session = session
+        self._support = ActionSupport.of(capabilities)
+        self._edit_support = EditSupport.of(capabilities)
+        self._found: OrderedDict[Task, Repair | None] = OrderedDict()
+
+    def offer(self, params: types.CodeActionParams) -> list[types.CodeAction]:
+        """What can be tried in a range, from what the client sent and the lines there alone."""
+        document = self._session.documents.get(params.text_document.uri)
+        if document is None or not self._session.settings.is_enabled(document.language):
+            return []
+        tasks: list[tuple[Task, types.Diagnostic | None]] = []
+        for diagnostic in params.context.diagnostics[:MAX_FIXES]:
+            if diagnostic.message.strip():
+                tasks.append((_fix(document, diagnostic), diagnostic))
+        chosen = params.range
+        start, end = document.line_span(chosen.start.line)
+        line = document.content.slice(start, end)
+        place = Task(uri=document.uri, version=document.version, range=_range(chosen))
+        if chosen.start != chosen.end:
+            tasks.append((replace(place, kind="rewrite", instruction=_comment(line)), None))
+        if looks_like_stub(line):
+            tasks.append((replace(place, kind="completeBody"), None))
+        actions = [self._action(task, diagnostic) for task, diagnostic in tasks]
+        if self._support.asks:
+            actions.append(_asking(place))
+        wanted = params.context.only
+        return [action for action in actions if wanted is None or any(_is_kind(action.kind, kind) for kind in wanted)]
+
+    def _action(self, task: Task, diagnostic: types.Diagnostic | None) -> types.CodeAction:
+        action = types.CodeAction(
+            title=task.title,
+            kind=KINDS[task.kind],
+            diagnostics=[diagnostic] if diagnostic is not None else None,
+            tags=[types.CodeActionTag.LlmGenerated] if self._support.tags else None,
+        )
+        if self._support.resolves:
+            action.data = _wire(task)
+        else:
+            action.command = types.Command(title=task.title, command=f"diffill.{task.kind}", arguments=[_wire(task)])
+        if task in self._found:
+            found = self._found[task]
+            if found is None and self._support.disables:
+                action.disabled = types.CodeActionDisabled(reason="no safe fix found")
+            elif found is not None and found.verified and self._support.prefers:
+                action.is_preferred = True
+        return action
+
+    def snapshot(self, task: Task) -> Document:
+        """The document that `task` is for.
+
+        Raises:
+            JsonRpcInvalidParams: it is not open.
+            JsonRpcContentModified: it is another version by now.
+        """
+        document = self._session.documents.get(task.uri)
+        if document is None:
+            raise JsonRpcInvalidParams("uri: the document is not open")
+        if task.version is not None and task.version != document.version:
+            raise JsonRpcContentModified("the document has changed; ask again")
+        return Document(uri=task.uri, language=document.language, version=document.version, text=document.text)
+
+    async def work(
+        self, task: Task, document: Document, on_attempt: Callable[[Attempt], None] = lambda attempt: None
+    ) -> Repair | None:
+        """The repair that `task` asks for, or None when there is no safe one.
+
+        Raises:
+            JsonRpcException: the engine cannot answer, or the document changed meanwhile; one line to show.
+        """
+        task = replace(task, version=document.version)
+        if task not in self._found:
+            self._found[task] = await self._decode(task, document, on_attempt)
+            while len(self._found) > MAX_REMEMBERED:
+                self._found.popitem(last=False)
+        current = self._session.documents.get(task.uri)
+        if current is None or current.version != document.version:
+            raise JsonRpcContentModified("the document has changed; ask again")
+        return self._found[task]
+
+    async def _decode(self, task: Task, document: Document, on_attempt: Callable[[Attempt], None]) -> Repair | None:
+        ready = self._session.engine.ready()
+        if ready is None:
+            readiness = self._session.engine.readiness
+            raise JsonRpcException(f"the model is not ready: {readiness.message or readiness.state}", _FAILED)
+        engine, tokenizer = ready
+        encoding, mode = self._session.encoding, self._session.settings.mode
+        start = document.offset_at(task.range.start.line, task.range.start.character, encoding)
+        end = document.offset_at(task.range.end.line, task.range.end.character, encoding)
+        start, end = min(start, end), max(start, end)
+        try:
+            if task.kind == "completeBody":
+                return await complete_body(
+                    document, start, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt
+                )
+            fault = Fault(
+                start=start,
+                end=end,
+                code=task.code,
+                message=task.instruction if task.kind == "rewrite" else task.message,
+                source="" if task.kind == "rewrite" else task.source or "the tool",
+                unnecessary=task.unnecessary,
+            )
+            find = rewrite if task.kind == "rewrite" else repair
+            return await find(document, fault, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt)
+        except EngineError as error:
+            log.warning("no repair: %s: %s", error.code, error.message)
+            raise JsonRpcException(f"the engine did not answer: {error.code}", _FAILED) from None
+
+    def edit(self, task: Task, document: Document, found: Repair) -> types.WorkspaceEdit:
+        """What the editor applies."""
+        return workspace_edit(
+            document, found, title=task.title, encoding=self._session.encoding, support=self._edit_support
+        )
+
+
+_FAILED = types.LSPErrorCodes.RequestFailed.value
+
+
+def _fix(document: Document, diagnostic: types.Diagnostic) -> Task:
+    return Task(
+        uri=document.uri,
+        version=document.version,
+        range=_range(diagnostic.range),
+        code="" if diagnostic.code is None else str(diagnostic.code),
+        message=diagnostic.message,
+        source=diagnostic.source or "",
+        unnecessary=types.DiagnosticTag.Unnecessary in (diagnostic.tags or ()),
+    )
+
+
+def _asking(place: Task) -> types.CodeAction:
+    return types.CodeAction(
+        title="Rewrite with an instruction…",
+        kind=types.CodeActionKind.RefactorRewrite,
+        command=types.Command(title="Rewrite", command=ASK, arguments=[_wire(replace(place, kind="rewrite"))]),
+    )
+
+
+def _wire(task: Task) -> dict[str, object]:
+    wire: dict[str, object] = msgspec.to_builtins(task)
+    return wire
+
+
+def _range(given: types.Range) -> Range:
+    return Range(
+        start=Position(line=given.start.line, character=given.start.character),
+        end=Position(line=given.end.line, character=given.end.character),
+    )
+
+
+def _comment(line: str) -> str:
+    """The words of a line that is nothing but a comment: an instruction that every editor can give."""
+    stripped = line.strip()
+    mark = next((mark for mark in ("#", "//", "--") if stripped.startswith(mark)), None)
+    return stripped[len(mark) :].strip() if mark is not None else ""
+
+
+def _is_kind(kind: str | None, wanted: str) -> bool:
+    """Whether `kind` is `wanted` or a part of it, as `refactor.rewrite` is of `refactor`."""
+    return kind is not None and (wanted == "" or kind == wanted or kind.startswith(f"{wanted}."))
+
+
+def _own_commands(experimental: object) -> list[object]:
+    """As several servers have it: `experimental: {"commands": {"commands": [...]}}`."""
+    commands = experimental.get("commands") if isinstance(experimental, dict) else None
+    names = commands.get("commands") if isinstance(commands, dict) else None
+    return names if isinstance(names, list) else []

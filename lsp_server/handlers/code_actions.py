@@ -1,0 +1,117 @@
+"""Code actions, and the commands that do the same where an editor offers no actions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcRequestCancelled
+
+from ..progress import ProgressBar
+
+if TYPE_CHECKING:
+    from ..code_actions import CodeActions, Task
+    from ..documents import Document
+    from ..repair.repair import Attempt, Repair
+    from ..server import Server
+    from ..session import Session
+
+CANDIDATES_SHOWN = 40
+"""The bar is full after so many candidates; there may be more."""
+_OPTIONS = types.CodeActionOptions(
+    code_action_kinds=[types.CodeActionKind.QuickFix, types.CodeActionKind.RefactorRewrite], resolve_provider=True
+)
+
+
+def register(server: Server) -> None:
+    """Answer `textDocument/codeAction`, `codeAction/resolve` and the commands of the same names as the tasks."""
+    parts: list[CodeActions] = []
+
+    def start(session: Session) -> None:
+        from ..code_actions import CodeActions
+
+        parts.append(CodeActions(session, server.client_capabilities))
+
+    server.on_session.append(start)
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, _OPTIONS)
+    def code_action(params: types.CodeActionParams) -> list[types.CodeAction]:
+        return parts[0].offer(params) if parts else []
+
+    @server.feature(types.CODE_ACTION_RESOLVE)
+    async def resolve(action: types.CodeAction) -> types.CodeAction:
+        from ..code_actions import read_task
+
+        task = read_task(None, action.data)
+        document, found = await _work(server, _only(parts), task)
+        if found is not None:
+            action.edit = _only(parts).edit(task, document, found)
+            action.is_preferred = found.verified or None
+        return action
+
+    @server.command("diffill.fix")
+    async def fix(*arguments: Any) -> dict[str, Any]:
+        return await _command(server, _only(parts), "fix", arguments)
+
+    @server.command("diffill.rewrite")
+    async def rewrite(*arguments: Any) -> dict[str, Any]:
+        return await _command(server, _only(parts), "rewrite", arguments)
+
+    @server.command("diffill.completeBody")
+    async def complete_body(*arguments: Any) -> dict[str, Any]:
+        return await _command(server, _only(parts), "completeBody", arguments)
+
+
+async def _command(server: Server, actions: CodeActions, kind: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """Work a task out and have the editor apply it. Answers `{"applied", "verified", "note"}`."""
+    from ..code_actions import read_task
+
+    if len(arguments) != 1:
+        raise JsonRpcInvalidParams("arguments: one object is expected")
+    task = read_task(kind, arguments[0])
+    document, found = await _work(server, actions, task)
+    if found is None:
+        return {"applied": False, "verified": False, "note": "no safe fix found"}
+    params = types.ApplyWorkspaceEditParams(edit=actions.edit(task, document, found), label=task.title)
+    answer = await server.workspace_apply_edit_async(params)
+    return {"applied": answer.applied, "verified": found.verified, "note": found.note}
+
+
+async def _work(server: Server, actions: CodeActions, task: Task) -> tuple[Document, Repair | None]:
+    """Look for the repair, with a bar that the person can stop; say so plainly when there is none."""
+    document = actions.snapshot(task)
+    bar: ProgressBar | None = None
+
+    def report(attempt: Attempt) -> None:
+        if bar is not None:
+            bar.report(min(99, attempt.tried * 100 // CANDIDATES_SHOWN), f"candidate {attempt.tried}")
+
+    search = asyncio.ensure_future(actions.work(task, document, report))
+    window = server.client_capabilities.window
+    if window is not None and window.work_done_progress:
+        bar = ProgressBar(server.work_done_progress, task.title, on_cancel=search.cancel)
+    outcome = "stopped"
+    try:
+        await asyncio.wait({search})
+        if search.cancelled():
+            raise JsonRpcRequestCancelled("stopped in the progress bar")
+        found = search.result()
+        outcome = "" if found else "no safe fix found"
+    except JsonRpcException as error:
+        outcome = error.message
+        raise
+    finally:
+        search.cancel()
+        if bar is not None:
+            server.in_background(bar.close(outcome))
+    if found is None:
+        message = types.ShowMessageParams(type=types.MessageType.Info, message=f"No safe fix found. {task.title}")
+        server.window_show_message(message)
+    return document, found
+
+
+def _only(parts: list[CodeActions]) -> CodeActions:
+    if not parts:
+        raise JsonRpcException("the server has not started yet", types.ErrorCodes.ServerNotInitialized.value)
+    return parts[0]

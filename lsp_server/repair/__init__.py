@@ -1,0 +1,1 @@
+"""From a fault to a checked edit: fault → places → proposals → check → hunks."""

@@ -1,0 +1,139 @@
+"""Whether a proposed text may be shown: it parses, the tool that complained is content, and nothing new is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from ..documents import Document, Edit
+from ..syntax import Syntax
+from .fault import GRAMMAR, Fault, normal_words
+from .hunks import hunks
+from .linter import Finding, LinterError, lint
+
+_SILENCERS = re.compile(
+    r"#\s*(noqa|type:\s*ignore|pyright:|pylint:|ruff:)|@ts-(ignore|expect-error|nocheck)|eslint-disable|biome-ignore"
+    r"|//\s*nolint|NOSONAR|@SuppressWarnings|#\[allow\(|NOLINT|rubocop:disable",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(r"(#|//|--).*")
+_NOTHING = {"pass"}
+"""Words that do nothing."""
+_IMPORT = re.compile(r"(from|import) [^\n]*\n?")
+MAX_CHANGED = 0.6
+"""Share of the characters of a passage that a repair may change: it mends code, it does not replace it."""
+FEW_CHARACTERS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the check found."""
+
+    accepted: bool
+    verified: bool = False
+    """The tool that reported the fault was run on the new text: it no longer does, and reports nothing new."""
+    reason: str = ""
+    """Why it is refused, or what could not be checked; one line."""
+
+
+class Checker:
+    """One document before the repair, and what its tools say about it."""
+
+    def __init__(self, document: Document, findings: list[Finding] | None, why_not_linted: str) -> None:
+        self._document = document
+        self._findings = findings
+        self._why_not_linted = why_not_linted
+        self._problems = _problems(document)
+
+    @classmethod
+    async def of(cls, document: Document) -> Checker:
+        """Look at a document, which must not change while the checker is used."""
+        if document.language != "python":
+            return cls(document, None, f"no tool for {document.language} is run here")
+        try:
+            return cls(document, await lint(document, silenced_too=True), "")
+        except LinterError as error:
+            return cls(document, None, str(error))
+
+    async def verdict(self, text: str, fault: Fault) -> Verdict:
+        """Whether `text` may take the document's place to mend `fault`."""
+        if reason := self._refusal(text, fault):
+            return Verdict(accepted=False, reason=reason)
+        changed = Document(uri=self._document.uri, language=self._document.language, version=0, text=text)
+        problems = _problems(changed)
+        if self._problems is not None and problems is not None and problems > self._problems:
+            return Verdict(accepted=False, reason="it would not parse")
+        if fault.source == GRAMMAR:
+            mended = self._problems is not None and problems is not None and problems < self._problems
+            return Verdict(accepted=mended, verified=mended, reason="" if mended else "it would not parse either")
+        if self._findings is None:
+            return Verdict(accepted=True, reason=f"parsed only: {self._why_not_linted}")
+        return await self._lint(changed, fault)
+
+    async def _lint(self, changed: Document, fault: Fault) -> Verdict:
+        allowed = _count(self._findings or [])
+        target = next((finding for finding in self._findings or [] if fault.is_finding(finding)), None)
+        if target is not None:
+            allowed -= _count([target])
+        try:
+            found = _count(await lint(changed, silenced_too=True))
+        except LinterError as error:
+            return Verdict(accepted=False, reason=str(error))
+        if new := found - allowed:
+            code, message = next(iter(new))
+            remains = target is not None and (code, message) == _key(target)
+            return Verdict(accepted=False, reason=f"ruff {'still' if remains else 'then'} reports {code} {message}")
+        if target is None and fault.source:
+            return Verdict(accepted=True, reason=f"ruff reports nothing new; {fault.source} was not run again")
+        return Verdict(accepted=True, verified=target is not None)
+
+    def _refusal(self, text: str, fault: Fault) -> str:
+        """What is wrong with the change itself, whatever the tools say."""
+        before = self._document.text
+        if text == before:
+            return "it changes nothing"
+        if len(_SILENCERS.findall(text)) > len(_SILENCERS.findall(before)):
+            return "it silences the tool instead of mending the fault"
+        edits = hunks(before, text)
+        removed = "".join(before[edit.start : edit.end] for edit in edits)
+        written = " ".join(_COMMENT.sub("", edit.text) for edit in edits)
+        if not set(written.split()) - _NOTHING:
+            if any(edit.text.strip() for edit in edits):
+                return "it puts nothing there, or a comment"
+            if re.search(r"\w", removed) and not fault.may_be_deleted:
+                return "it only deletes what the fault is in"
+        if fault.source and not fault.may_be_deleted and not all(_mends(before, edit) for edit in edits):
+            return "it writes something else instead of mending what is there"
+        return ""
+
+
+def distance(edits: list[Edit], text: str) -> int:
+    """How many characters `edits` change in `text`."""
+    changed = 0
+    for edit in edits:
+        matcher = SequenceMatcher(None, text[edit.start : edit.end], edit.text, autojunk=False)
+        for tag, old_start, old_end, new_start, new_end in matcher.get_opcodes():
+            changed += 0 if tag == "equal" else max(old_end - old_start, new_end - new_start)
+    return changed
+
+
+def _mends(text: str, edit: Edit) -> bool:
+    if edit.start == edit.end and _IMPORT.fullmatch(edit.text):
+        return True
+    return distance([edit], text) <= max(FEW_CHARACTERS, MAX_CHANGED * (edit.end - edit.start))
+
+
+def _count(findings: list[Finding]) -> Counter[tuple[str, str]]:
+    return Counter(_key(finding) for finding in findings)
+
+
+def _key(finding: Finding) -> tuple[str, str]:
+    """What a finding is, wherever it stands: lines move."""
+    return finding.code, normal_words(finding.message)
+
+
+def _problems(document: Document) -> int | None:
+    syntax = Syntax.parse(document.text, document.language)
+    return None if syntax is None else syntax.problems

@@ -1,0 +1,209 @@
+"""One repair: a fault or an instruction to the checked edits. Knows no transport; server and command line call it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from diffill.model.request import Mode
+from diffill.model.tokenizer import Tokenizer
+
+from ..completion import Engine
+from ..documents import Document, Edit
+from ..syntax import Syntax
+from .check import Checker, distance
+from .fault import Fault
+from .hunks import hunks
+from .places import Place, holes, regions
+from .proposals import Proposal, Writer
+from .stub import stub_at
+
+MANY, SOME, FEW = 8, 4, 2
+"""Answers asked for in a place of a few words, of a line, and of several lines."""
+SECONDS = 20.0
+"""After so long no further place is begun: whoever waits has given up."""
+MAX_CHARACTERS = 500_000
+"""A longer text is data, and no tool reads it between two breaths."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """Edits to a document, in order and without overlap. Offsets are in characters."""
+
+    edits: list[Edit]
+    text: str
+    """The whole text with the edits."""
+    verified: bool
+    """The tool that reported the fault no longer does and reports nothing new."""
+    proposal: Proposal
+    """The answer that it came from."""
+    note: str
+    """What could not be checked, in one line; empty when verified."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """How far a search is, for whoever waits."""
+
+    tried: int
+    refused: str
+    """Why the last candidate was refused."""
+
+
+async def repair(
+    document: Document,
+    fault: Fault,
+    *,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    mode: Mode = "verify",
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+) -> Repair | None:
+    """The smallest change that mends `fault` and passes the check, or None.
+
+    Places grow from the reported characters to the enclosing function. Of the verified answers in places of one size
+    the likeliest is taken; one that cannot be verified only when no place gave a verified one.
+
+    Args:
+        document: must not change meanwhile.
+        on_attempt: hears of every candidate.
+
+    Raises:
+        EngineError: the engine cannot answer.
+    """
+    text = document.text
+    if not _is_within(text, fault):
+        return None
+    writer = Writer(text=text, engine=engine, tokenizer=tokenizer, mode=mode)
+    syntax = Syntax.parse(text, document.language)
+
+    async def answers() -> AsyncIterator[list[Proposal]]:
+        within, around = _parted(holes(text, fault.start, fault.end, syntax))
+        yield [proposal for place in within for proposal in await writer.fill(place, candidates=MANY)]
+        if fault.may_lack_import:
+            yield await writer.import_line(fault.start, candidates=SOME)
+        yield [proposal for place in around for proposal in await writer.fill(place, candidates=SOME)]
+        for place in regions(text, fault.start, fault.end, syntax):
+            yield await writer.revise(place, fault.instruction, candidates=FEW)
+
+    return await _best(document, fault, writer, answers(), on_attempt)
+
+
+async def rewrite(
+    document: Document,
+    fault: Fault,
+    *,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    mode: Mode = "verify",
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+) -> Repair | None:
+    """The selection that `fault` is, rewritten as its message says, or None when the model leaves it as it is.
+
+    Several lines are taken as they are selected. A place within one line stands for the largest unit around it that
+    can be written at once, its function first; without an instruction for its own line first. Arguments and errors
+    are those of `repair`.
+    """
+    text = document.text
+    if not _is_within(text, fault):
+        return None
+    writer = Writer(text=text, engine=engine, tokenizer=tokenizer, mode=mode)
+    places = regions(text, fault.start, fault.end, Syntax.parse(text, document.language))
+    if "\n" in text[fault.start : fault.end]:
+        places = places[:1]
+    elif fault.message:
+        places.reverse()
+
+    async def answers() -> AsyncIterator[list[Proposal]]:
+        for place in places:
+            yield await writer.revise(place, fault.instruction, candidates=FEW)
+        if not fault.message:
+            for place in holes(text, fault.start, fault.end, None):
+                yield await writer.fill(place, candidates=FEW)
+
+    return await _best(document, fault, writer, answers(), on_attempt)
+
+
+async def complete_body(
+    document: Document,
+    offset: int,
+    *,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    mode: Mode = "verify",
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+) -> Repair | None:
+    """The body of the function around `offset` in place of its stub, or None where there is no stub.
+
+    Arguments and errors are those of `repair`.
+    """
+    fault = Fault(start=offset, end=offset)
+    if not _is_within(document.text, fault):
+        return None
+    stub = stub_at(document.text, offset, Syntax.parse(document.text, document.language))
+    if stub is None:
+        return None
+    writer = Writer(text=stub.text, engine=engine, tokenizer=tokenizer, mode=mode)
+
+    async def answers() -> AsyncIterator[list[Proposal]]:
+        yield await writer.fill(stub.place, candidates=FEW)
+
+    return await _best(document, fault, writer, answers(), on_attempt)
+
+
+def _is_within(text: str, fault: Fault) -> bool:
+    return len(text) <= MAX_CHARACTERS and 0 <= fault.start <= fault.end <= len(text)
+
+
+async def _best(
+    document: Document,
+    fault: Fault,
+    writer: Writer,
+    answers: AsyncIterator[list[Proposal]],
+    on_attempt: Callable[[Attempt], None],
+) -> Repair | None:
+    """The likeliest verified answer of the first group that has one, else the likeliest that was accepted at all."""
+    checker = await Checker.of(document)
+    accepted: Repair | None = None
+    seen: set[str] = set()
+    deadline = time.monotonic() + SECONDS
+    async for proposals in answers:
+        verified: list[Repair] = []
+        for proposal in proposals:
+            text = writer.text[: proposal.start] + proposal.text + writer.text[proposal.end :]
+            if text in seen:
+                continue
+            seen.add(text)
+            verdict = await checker.verdict(text, fault)
+            on_attempt(Attempt(tried=len(seen), refused=verdict.reason))
+            if not verdict.accepted:
+                continue
+            candidate = Repair(
+                edits=hunks(document.text, text),
+                text=text,
+                proposal=proposal,
+                verified=verdict.verified,
+                note=verdict.reason,
+            )
+            if verdict.verified:
+                verified.append(candidate)
+            else:
+                accepted = accepted or candidate
+        if verified:
+            return max(verified, key=lambda candidate: _likelihood(candidate, document.text))
+        if time.monotonic() > deadline:
+            break
+        if accepted is not None and not fault.source:
+            break  # no tool to convince: a further place would only be another answer
+    return accepted
+
+
+def _likelihood(candidate: Repair, text: str) -> float:
+    """Log-probability that this is meant where `text` is written: the model's, and -1 for each wrong character."""
+    return candidate.proposal.score * candidate.proposal.tokens - distance(candidate.edits, text)
+
+
+def _parted(places: list[Place]) -> tuple[list[Place], list[Place]]:
+    """The places within a line, which are quickly filled, and those around it."""
+    return places[:2], places[2:]

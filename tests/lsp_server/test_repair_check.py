@@ -1,0 +1,93 @@
+"""What may be shown: every case is one text before and one after, checked by the real tools."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from diffill.lsp_server.documents import Document
+from diffill.lsp_server.repair.check import Checker, Verdict
+from diffill.lsp_server.repair.fault import Fault, syntax_faults
+from diffill.lsp_server.repair.linter import lint
+
+TYPO = "def total(items):\n    return sum(itms)\n"
+
+
+def check(before: str, after: str, *, code: str = "F821", source: str = "ruff", language: str = "python") -> Verdict:
+    document = Document(uri="file:///nowhere/a.py", language=language, version=0, text=before)
+
+    async def verdict() -> Verdict:
+        found = await lint(document) if language == "python" else []
+        place = next((finding for finding in found if finding.code == code), None)
+        fault = Fault.of_finding(place) if place else Fault(start=0, end=0, code=code, message="it is wrong")
+        checker = await Checker.of(document)
+        given = Fault(start=fault.start, end=fault.end, code=fault.code, message=fault.message, source=source)
+        return await checker.verdict(after, given)
+
+    return asyncio.run(verdict())
+
+
+def test_a_cleared_finding_is_verified() -> None:
+    assert check(TYPO, TYPO.replace("itms", "items")) == Verdict(accepted=True, verified=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (TYPO, "it changes nothing"),
+        (TYPO.replace("itms", "itemz"), "then reports F821"),
+        (TYPO.replace("itms)", "items"), "it would not parse"),
+        (TYPO.replace("(itms)", "(itms)  # noqa"), "it silences the tool"),
+        (TYPO.replace("return sum(itms)", "pass"), "puts nothing there"),
+        (TYPO.replace("    return sum(itms)\n", "    return\n"), "it only deletes"),
+        (TYPO.replace("    return sum(itms)\n", "    # nothing\n"), "nothing there, or a comment"),
+        (TYPO.replace("sum(itms)", "open('/etc/hosts').read().splitlines()"), "something else"),
+        ("import os\n" + TYPO.replace("itms", "items"), "then reports"),
+    ],
+)
+def test_what_is_refused(after: str, reason: str) -> None:
+    verdict = check(TYPO, after)
+    assert not verdict.accepted
+    assert reason in verdict.reason
+
+
+def test_findings_that_only_move_are_not_new() -> None:
+    before = "def f():\n    return missng\n\n\nmissing = 1\nprint(other)\n"
+    after = "def f():\n    return missing\n\n\n\n\nmissing = 1\nprint(other)\n"
+    assert check(before, after).verified
+
+
+def test_what_is_not_used_may_be_deleted() -> None:
+    assert check("import os\n\nx = 1\n", "\nx = 1\n", code="F401").verified
+
+
+def test_an_import_may_be_added() -> None:
+    before = "import sys\n\nprint(sys.path, os.sep)\n"
+    assert check(before, "import os\n" + before).accepted
+
+
+def test_a_tool_that_is_not_run_again_verifies_nothing() -> None:
+    before = "def f(a):\n    return a.lenght\n"
+    verdict = check(before, before.replace("lenght", "length"), code="attr-defined", source="mypy")
+    assert (verdict.accepted, verdict.verified) == (True, False)
+    assert "mypy was not run again" in verdict.reason
+
+
+def test_other_languages_are_parsed_only() -> None:
+    before = "function f(a) {\n  return a.lenght;\n}\n"
+    verdict = check(before, before.replace("lenght", "length"), code="2551", source="ts", language="javascript")
+    assert (verdict.accepted, verdict.verified) == (True, False)
+    assert not check(before, before.replace("lenght;", "length);"), source="ts", language="javascript").accepted
+
+
+def test_a_syntax_fault_is_verified_by_the_grammar() -> None:
+    before = "function f(a) {\n  return (a + 1;\n}\n"
+    document = Document(uri="file:///a.js", language="javascript", version=0, text=before)
+    fault = syntax_faults(document)[0]
+
+    async def verdict(after: str) -> Verdict:
+        return await (await Checker.of(document)).verdict(after, fault)
+
+    assert asyncio.run(verdict(before.replace("1;", "1);"))).verified
+    assert not asyncio.run(verdict(before.replace("1;", "2;"))).accepted
