@@ -4,6 +4,7 @@ The rule. Every guarded row compares the two checkpoints on the same cases by a 
 is corrected for the number of rows (Bonferroni). A row is *worse* when the whole interval of its difference lies beyond
 the tolerance on the wrong side, *better* when it lies beyond zero on the right one. A checkpoint is refused when any
 row is worse; it is called better when none is worse and some row is better. Everything else is "no difference found".
+Fewer tokens per forward are not held against a mode that passes more cases.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .statistics import percentile_interval, resample
 
 Verdict = Literal["better", "same", "worse"]
 ALL = "all cases"
+SPEED = "tokens per forward"
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,7 +179,7 @@ class Gate:
         samples = list(_samples(after, rule))
         olds = {_key(sample): sample for sample in _samples(before, rule)} if before else {}
         guarded = sum(sample.tolerance is not None for sample in samples)
-        rows = [_row(sample, olds.get(_key(sample)), rule, guarded, seed) for sample in samples]
+        rows = _forgive_speed([_row(sample, olds.get(_key(sample)), rule, guarded, seed) for sample in samples])
         if unquantised is not None:
             rows += self._quantisation(samples, unquantised)
         worse, better = (
@@ -263,9 +265,9 @@ def _samples(measured: Measured, rule: Rule) -> Iterator[Sample]:
                 denominators=ones, tolerance=None,
             )  # fmt: skip
             yield Sample(
-                measure=name, mode=mode, quantity="tokens per forward", numerators=[one.tokens for one in judged],
+                measure=name, mode=mode, quantity=SPEED, numerators=[one.tokens for one in judged],
                 denominators=[one.forward_passes for one in judged],
-                tolerance=rule.tokens_per_forward if name == ALL else None,
+                tolerance=rule.tokens_per_forward if name == ALL and mode != "ar" else None,
             )  # fmt: skip
 
 
@@ -294,6 +296,17 @@ def _row(after: Sample, before: Sample | None, rule: Rule, guarded: int, seed: i
     worst, best = (high, low) if after.higher_is_better else (-low, -high)
     verdict: Verdict = "worse" if worst < -after.tolerance else "better" if best > 0 else "same"
     return msgspec.structs.replace(row, decided_by=(low, high), verdict=verdict)
+
+
+def _forgive_speed(rows: Sequence[Row]) -> list[Row]:
+    """A mode that passes more cases may take more passes for them."""
+    improved = {row.mode for row in rows if (row.measure, row.quantity, row.verdict) == (ALL, "passed", "better")}
+    return [
+        msgspec.structs.replace(row, verdict="same")
+        if row.quantity == SPEED and row.verdict == "worse" and row.mode in improved
+        else row
+        for row in rows
+    ]
 
 
 def _estimate(sample: Sample, seed: int) -> tuple[Estimate, np.ndarray]:
