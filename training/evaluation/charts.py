@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .gate import ALL, Estimate, GateReport, Row
+from .gate import AGAINST_FULL, ALL, Estimate, GateReport, Row
 from .sweep import Point, SweepReport
 
 INK, FAINT = "#1f2933", "#9aa5b1"
@@ -40,7 +40,8 @@ def draw(gate: GateReport | None, sweep: SweepReport | None, runs: Metrics, *, t
         columns = bands[-1].subplots(1, len(modes), sharey=True, sharex=True, squeeze=False)[0]
         for mode, axes in zip(modes, columns, strict=True):
             _bars(axes, names, {row.measure: row for row in _passed(gate, mode)}, mode)
-        columns[0].legend(loc="lower right", frameon=False, fontsize=9)
+        handles, labels = columns[0].get_legend_handles_labels()
+        bands[-1].legend(handles, labels, loc="upper right", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -51,7 +52,12 @@ def png(figure: Figure) -> bytes:
 
 
 def _passed(gate: GateReport, mode: str | None) -> list[Row]:
-    return [row for row in gate.rows if row.quantity == "passed" and row.mode and mode in (None, row.mode)]
+    """Of the comparison with the weights before; quantisation has its row in the table."""
+    return [
+        row
+        for row in gate.rows
+        if row.quantity == "passed" and row.mode and mode in (None, row.mode) and AGAINST_FULL not in row.measure
+    ]
 
 
 def _losses(axes: Axes, runs: Metrics) -> None:

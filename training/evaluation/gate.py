@@ -31,6 +31,7 @@ from .statistics import percentile_interval, resample
 
 Verdict = Literal["better", "same", "worse"]
 ALL = "all cases"
+AGAINST_FULL = "against full precision"
 SPEED = "tokens per forward"
 
 
@@ -208,7 +209,7 @@ class Gate:
         for sample in samples:
             if _key(sample) in wanted & before.keys():
                 row = _row(sample, before[_key(sample)], self.config.rule, 1, self.config.seed)
-                yield msgspec.structs.replace(row, measure=f"{row.measure}, against full precision")
+                yield msgspec.structs.replace(row, measure=f"{row.measure}, {AGAINST_FULL}")
 
 
 def _in_words(rule: Rule, guarded: int) -> str:

@@ -22,6 +22,8 @@ from diffill.model.tokenizer import Tokenizer
 from .holes import judge_hole, punch_holes
 from .judgement import Judgement, part
 
+Setting = int | float | None
+
 
 class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings to try. Each mode takes the product of its lists."""
@@ -44,7 +46,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One setting, measured."""
 
     mode: Mode
-    settings: dict[str, float | None]
+    settings: dict[str, Setting]
     n: int
     rate: float
     ci95: tuple[float, float]
@@ -54,7 +56,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.settings.items()) or "-"
+        words = (f"{name} {'off' if value is None else value}" for name, value in self.settings.items())
+        return ", ".join(words) or "-"
 
 
 class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +66,7 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     suite: str = "sweep"
     n: int
     points: list[Point]
-    best: dict[str, float | None]
+    best: dict[str, Setting]
     """What `--write` puts into `config.json`."""
     model: ModelInfo
     device: str
@@ -120,7 +123,7 @@ class Sweeper:
         )
 
 
-def write_settings(checkpoint: Path, settings: dict[str, float | None]) -> None:
+def write_settings(checkpoint: Path, settings: dict[str, Setting]) -> None:
     """Put decoding settings into a checkpoint's `config.json`; the weights stay as they are.
 
     Raises:
