@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from diffill.model.request import DecodeRequest, DecodeResult, Mode, Step, pack_ids, unpack_ids
+from diffill.model.request import DecodeRequest, DecodeResult, Finish, Mode, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from .documents import Document
 from .edits import insertion
-from .prompt import build_prompt
-from .span import find_span
+from .prompt import Prompt, build_prompt
+from .span import Kind, Span, find_span
+from .window import Window
 
 
 class Engine(Protocol):
@@ -33,6 +34,71 @@ class Completion:
     score: float
     """Mean log-probability of the tokens that the engine returned."""
     result: DecodeResult
+    kind: Kind = "line"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of the engine for one cursor, and what it takes to read the answer."""
+
+    request: DecodeRequest
+    offset: int
+    _span: Span
+    _window: Window
+    _prompt: Prompt
+
+    def read(self, result: DecodeResult, tokenizer: Tokenizer) -> list[Completion]:
+        """The distinct texts worth inserting, best first."""
+        answers = [(result.tokens, result.finish, result.score)]
+        answers += [(other.tokens, other.finish, other.score) for other in result.alternatives]
+        completions: dict[str, Completion] = {}
+        for tokens, finish, score in answers:
+            text = self._insertion(tokens, finish, tokenizer)
+            if text and text not in completions:
+                completions[text] = Completion(
+                    text=text, start=self.offset, end=self.offset, score=score, result=result, kind=self._span.kind
+                )
+        return list(completions.values())
+
+    def begun(self, tokens: list[int], tokenizer: Tokenizer) -> str:
+        """The text of the first tokens of an answer that is still being decoded."""
+        return self._prompt.cut.answer(tokenizer.decode(tokens)).split("\ufffd")[0]
+
+    def _insertion(self, tokens: bytes, finish: Finish, tokenizer: Tokenizer) -> str:
+        answer = self._prompt.cut.answer(tokenizer.decode(unpack_ids(tokens)))
+        return insertion(answer, self._span, self._window.syntax, finish=finish)
+
+
+def ask(
+    window: Window,
+    offset: int,
+    *,
+    tokenizer: Tokenizer,
+    mode: Mode = "verify",
+    invoked: bool = False,
+    max_tokens: int | None = None,
+    candidates: int = 1,
+    key: str = "",
+    trace: bool = False,
+) -> Question | None:
+    """What to ask for a cursor at `offset` (in the document), or None where nothing is worth asking."""
+    if not window.text.strip():
+        return None
+    span = find_span(window.text, offset - window.start, window.syntax, invoked=invoked)
+    if span is None:
+        return None
+    prompt = build_prompt(span.prefix, span.suffix, tokenizer)
+    request = DecodeRequest(
+        prompt=pack_ids(prompt.ids),
+        mode=mode,
+        max_tokens=span.max_tokens if max_tokens is None else max_tokens,
+        stop_at_line_end=span.stop_at_line_end,
+        starts_with_space=prompt.cut.space,
+        document=key,
+        trace=trace,
+        candidates=candidates,
+    )
+    return Question(request=request, offset=offset, _span=span, _window=window, _prompt=prompt)
 
 
 async def complete(
@@ -64,25 +130,16 @@ async def complete(
     """
     if not 0 <= offset <= len(document.content):
         raise ValueError(f"offset: {offset} is not within a text of {len(document.content)} characters")
-    window = document.window(offset)
-    if not window.text.strip():
-        return []
-    span = find_span(window.text, offset - window.start, window.syntax, invoked=invoked)
-    if span is None:
-        return []
-    prompt = build_prompt(span.prefix, span.suffix, tokenizer)
-    request = DecodeRequest(
-        prompt=pack_ids(prompt.ids),
+    question = ask(
+        document.window(offset),
+        offset,
+        tokenizer=tokenizer,
         mode=mode,
-        max_tokens=span.max_tokens if max_tokens is None else max_tokens,
-        stop_at_line_end=span.stop_at_line_end,
-        starts_with_space=prompt.cut.space,
-        document=key,
+        invoked=invoked,
+        max_tokens=max_tokens,
+        key=key,
         trace=trace,
     )
-    result = await engine.decode(request, on_step=on_step)
-    answer = prompt.cut.answer(tokenizer.decode(unpack_ids(result.tokens)))
-    filled = insertion(answer, span, window.syntax, finish=result.finish)
-    if not filled:
+    if question is None:
         return []
-    return [Completion(text=filled, start=offset, end=offset, score=result.score, result=result)]
+    return question.read(await engine.decode(question.request, on_step=on_step), tokenizer)

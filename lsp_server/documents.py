@@ -14,6 +14,9 @@ from .window import Window, window_at
 MAX_EDITS = 256
 """Edits that a document remembers: more than are typed while one completion is decoded."""
 
+_DELETIONS = 3
+"""So many in a row clear a place for something new."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
@@ -67,6 +70,34 @@ class Document:
         """What was done since, oldest first; None when that is longer ago than the document remembers."""
         count = self.revision - revision
         return list(self._edits)[len(self._edits) - count :] if count <= len(self._edits) else None
+
+    def typed_since(self, revision: int, cursor: int) -> tuple[str, int] | None:
+        """What was typed at `cursor` since then, and the offset behind it now.
+
+        Edits elsewhere move the cursor. None when something else was done to the text at the cursor.
+        """
+        edits = self.edits_since(revision)
+        if edits is None:
+            return None
+        typed, start = "", cursor
+        for edit in edits:
+            end = start + len(typed)
+            if start <= edit.start and edit.end <= end:
+                typed = typed[: edit.start - start] + edit.text + typed[edit.end - start :]
+            elif edit.end < start:
+                start += len(edit.text) - (edit.end - edit.start)
+            elif edit.start <= end:
+                return None
+        return typed, start + len(typed)
+
+    def lone_deletion_at(self, cursor: int) -> bool:
+        """Whether the last thing done was to delete here, once or twice: somebody who corrects, not one who goes on."""
+        deletions = 0
+        for edit in reversed(self._edits):
+            if edit.text or edit.start == edit.end:
+                break
+            deletions += 1
+        return 0 < deletions < _DELETIONS and self._edits[-1].start == cursor
 
     def window(self, offset: int) -> Window:
         """The part around a cursor. Its syntax tree follows from that of the window before it."""

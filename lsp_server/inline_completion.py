@@ -3,152 +3,177 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-import os
-from collections.abc import Coroutine
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from itertools import count
 
 from lsprotocol import types
 
-from diffill.model.client import EngineError
-
-from .completion import Completion, complete
-from .documents import Document, Documents
+from .completer import Completer
+from .completion import Completion
+from .confidence import chance
+from .documents import Document, Documents, Edit
+from .events import ACCEPTED, Answered, Shown, Source
+from .inquiry import Inquiry, inquire, inquire_at
+from .notebooks import Notebooks
 from .positions import Encoding
 from .settings import Settings
 from .warm_engine import WarmEngine
 
-log = logging.getLogger(__name__)
+_REMEMBERED = 64
+"""Completions that may still be accepted."""
 
 
 class InlineCompletions:
     """Answers of one connection: None when a request is out of date, an empty list when nothing is worth showing."""
 
-    def __init__(self, documents: Documents, engine: WarmEngine, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        documents: Documents,
+        engine: WarmEngine,
+        encoding: Encoding,
+        notebooks: Notebooks | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._documents = documents
-        self._engine = engine
         self._encoding = encoding
-        self._running: dict[str, asyncio.Task[list[Completion] | None]] = {}
+        self._notebooks = notebooks or Notebooks(documents)
+        self._clock = clock
+        self._completer = Completer(engine, clock)
+        self._newest: dict[str, asyncio.Future[None]] = {}
+        self._shown: OrderedDict[str, Shown] = OrderedDict()
+        self._ids = count(1)
         self.settings = Settings()
+        self.silencers: list[Callable[[Document], bool]] = []
+        """Whoever says true keeps completions away from a document."""
+        self.on_answer: list[Callable[[Answered], None]] = []
+        self.on_accept: list[Callable[[Shown], None]] = []
+        documents.listeners.append(self)
 
     def take_settings(self, settings: Settings) -> None:
         """Use these from the next request on."""
         self.settings = settings
+        self._completer.take_settings(settings)
 
-    async def answer(self, params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
-        """Answer one request. Up to the first await the document is the one that the client asked about."""
+    async def answer(
+        self, params: types.InlineCompletionParams, version: int | None = None
+    ) -> types.InlineCompletionList | None:
+        """Answer one request. Up to the first await the document is the one that the client asked about.
+
+        Args:
+            version: of that document, where the client says so.
+        """
+        began = self._clock()
         uri = params.text_document.uri
+        superseded = self._supersede(uri)
         document = self._documents.get(uri)
-        self._supersede(uri)
-        if document is None:
+        if document is None or version not in (None, document.version):
             return None
-        if not self.settings.is_enabled(document.language):
-            return types.InlineCompletionList(items=[])
-        cursor = document.offset_at(params.position.line, params.position.character, self._encoding)
-        selected = params.context.selected_completion_info
-        start, end, chosen = cursor, cursor, ""
-        if selected is not None:
-            start = document.offset_at(selected.range.start.line, selected.range.start.character, self._encoding)
-            end = document.offset_at(selected.range.end.line, selected.range.end.character, self._encoding)
-            chosen = selected.text
-            if not start <= cursor <= end:
-                return types.InlineCompletionList(items=[])
-        before = document.text
-        # What the file would be with the entry chosen in the editor's own list of completions.
-        asked = Document(
-            uri=uri,
-            language=document.language,
-            version=document.version,
-            text=before[:start] + chosen + before[end:] if selected is not None else before,
-        )
-        offset = start + len(chosen)
-        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-
-        completions = await self._newest(uri, self._complete(asked, offset, invoked=invoked))
-
-        current = self._documents.get(uri)
-        if completions is None or current is None:
+        inquiry = inquire(document, params, self._encoding, self._notebooks) if self._may_speak(document) else None
+        if inquiry is None:
+            return self._reply(document, None, [], "cache", began)
+        self._documents.touch(uri)
+        found = self._completer.known(inquiry)
+        source: Source = "cache"
+        if found is None and not inquiry.invoked and document.lone_deletion_at(inquiry.cursor):
+            self._completer.drop(uri)
+            found = []
+        elif found is None:
+            found, source = await self._completer.decode(inquiry, superseded)
+        if superseded.done() or found is None or self._documents.get(uri) is not document:
             return None
-        if not completions:
-            return types.InlineCompletionList(items=[])
-        if current.text != before:
-            typed = _typed(before, current.text, cursor) if selected is None else None
-            completions = [_after_typing(item, typed) for item in completions if typed and item.text.startswith(typed)]
-            completions = [item for item in completions if item.text]
-            if not completions:
-                return None
-        if selected is not None:
-            completions = [replace(item, text=chosen + item.text, start=start, end=end) for item in completions]
-        return types.InlineCompletionList(items=[self._item(item, current) for item in completions])
+        return self._reply(document, inquiry, found, source, began)
+
+    def accepted(self, identifier: str) -> None:
+        """The editor inserted a completion: what comes next is decoded before it is asked for."""
+        shown = self._shown.pop(identifier, None)
+        document = self._documents.get(shown.uri) if shown is not None else None
+        if shown is None or document is None:
+            return
+        for listener in self.on_accept:
+            listener(shown)
+        inserted = document.typed_since(shown.revision, shown.offset)
+        if inserted is not None and inserted[0] == shown.text and self._may_speak(document):
+            self._completer.go_on(inquire_at(document, inserted[1], self._notebooks))
 
     def cancel_all(self) -> None:
         """Stop what is being decoded."""
-        for uri in list(self._running):
+        for uri in list(self._newest):
             self._supersede(uri)
+        self._completer.close()
 
-    def _supersede(self, uri: str) -> None:
-        running = self._running.pop(uri, None)
-        if running is not None:
-            running.cancel()
+    def opened(self, document: Document) -> None:
+        """Where the cursor is, only a request will tell."""
 
-    async def _newest(self, uri: str, work: Coroutine[Any, Any, list[Completion] | None]) -> list[Completion] | None:
-        """The result of `work`, or None when a newer request for `uri` took its place."""
-        task = asyncio.ensure_future(work)
-        self._running[uri] = task
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:  # by the client, who is told so
-            task.cancel()
-            raise
-        finally:
-            if self._running.get(uri) is task:
-                del self._running[uri]
-        return None if task.cancelled() else task.result()
+    def edited(self, document: Document, edit: Edit) -> None:
+        """The person types."""
+        cursor = edit.start + len(edit.text)
+        self._completer.typed(document, edit, lambda: inquire_at(document, cursor, self._notebooks))
 
-    async def _complete(self, document: Document, offset: int, *, invoked: bool) -> list[Completion] | None:
-        """The use case's answer; None while the model loads and when the engine has a newer request."""
-        ready = self._engine.ready()
-        if ready is None:
-            return None if self._engine.readiness.state == "loading" else []
-        engine, tokenizer = ready
-        try:
-            return await complete(
-                document,
-                offset,
-                engine=engine,
-                tokenizer=tokenizer,
-                mode=self.settings.mode,
-                invoked=invoked,
-                max_tokens=self.settings.max_tokens,
-                key=_key(document.uri),
-            )
-        except EngineError as error:
-            if error.code in ("superseded", "cancelled"):
-                return None
-            log.warning("no completion: %s: %s", error.code, error.message)
-            return []
+    def closed(self, document: Document) -> None:
+        """Nobody waits any more."""
+        self._supersede(document.uri)
+        self._completer.drop(document.uri)
 
-    def _item(self, completion: Completion, document: Document) -> types.InlineCompletionItem:
+    def _may_speak(self, document: Document) -> bool:
+        return self.settings.is_enabled(document.language) and not any(quiet(document) for quiet in self.silencers)
+
+    def _supersede(self, uri: str) -> asyncio.Future[None]:
+        """Answer an older request for `uri` with null, and make place for a newer one."""
+        older = self._newest.get(uri)
+        if older is not None and not older.done():
+            older.set_result(None)
+        self._newest[uri] = asyncio.get_running_loop().create_future()
+        return self._newest[uri]
+
+    def _reply(
+        self, document: Document, inquiry: Inquiry | None, found: list[Completion], source: Source, began: float
+    ) -> types.InlineCompletionList:
+        """The protocol's answer. An automatic one leaves out what is too unlikely to be right."""
+        invoked = inquiry is not None and inquiry.invoked
+        if not invoked:
+            found = [item for item in found if chance(item) >= self.settings.confidence]
+        if inquiry is not None and inquiry.chosen:
+            found = [
+                replace(item, text=inquiry.chosen + item.text, start=inquiry.start, end=inquiry.end) for item in found
+            ]
+        shown = [self._remember(document, item) for item in found]
+        answered = Answered(
+            uri=document.uri,
+            language=document.language,
+            items=tuple(shown),
+            source=source,
+            seconds=self._clock() - began,
+            invoked=invoked,
+        )
+        for listener in self.on_answer:
+            listener(answered)
+        items = [self._item(item, document, known.id) for item, known in zip(found, shown, strict=True)]
+        return types.InlineCompletionList(items=items)
+
+    def _remember(self, document: Document, completion: Completion) -> Shown:
+        shown = Shown(
+            id=str(next(self._ids)),
+            uri=document.uri,
+            language=document.language,
+            text=completion.text,
+            offset=completion.start,
+            revision=document.revision,
+            kind=completion.kind,
+            score=completion.score,
+        )
+        self._shown[shown.id] = shown
+        while len(self._shown) > _REMEMBERED:
+            self._shown.popitem(last=False)
+        return shown
+
+    def _item(self, completion: Completion, document: Document, identifier: str) -> types.InlineCompletionItem:
         start = types.Position(*document.position_at(completion.start, self._encoding))
         end = types.Position(*document.position_at(completion.end, self._encoding))
-        return types.InlineCompletionItem(insert_text=completion.text, range=types.Range(start=start, end=end))
-
-
-def _typed(before: str, after: str, cursor: int) -> str | None:
-    """What was typed at `cursor`, when that is all that happened."""
-    length = len(after) - len(before)
-    if length <= 0 or after[:cursor] != before[:cursor] or after[cursor + length :] != before[cursor:]:
-        return None
-    return after[cursor : cursor + length]
-
-
-def _after_typing(completion: Completion, typed: str) -> Completion:
-    cursor = completion.start + len(typed)
-    return replace(completion, text=completion.text[len(typed) :], start=cursor, end=cursor)
-
-
-def _key(uri: str) -> str:
-    """A document's name for the engine: this process and a hash, because paths are private."""
-    return f"{os.getpid()}:{hashlib.sha256(uri.encode('utf-8', 'replace')).hexdigest()[:16]}"
+        return types.InlineCompletionItem(
+            insert_text=completion.text,
+            range=types.Range(start=start, end=end),
+            command=types.Command(title="Completion accepted", command=ACCEPTED, arguments=[identifier]),
+        )

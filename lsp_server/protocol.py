@@ -11,11 +11,11 @@ from typing import Any
 from cattrs import transform_error
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
-from pygls.protocol import LanguageServerProtocol, lsp_method
+from pygls.protocol import lsp_method
 
-from .documents import Document, Documents, Edit
+from .document_sync import DocumentSync
 from .frames import FrameError
-from .positions import ENCODINGS, Encoding
+from .positions import ENCODINGS
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +27,11 @@ INTERNAL_ERROR = types.ErrorCodes.InternalError.value
 NOT_INITIALIZED = types.ErrorCodes.ServerNotInitialized.value
 
 
-class Protocol(LanguageServerProtocol):
+class Protocol(DocumentSync):
     """One connection: which messages are due, what each is answered, and the documents that it has open."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.documents = Documents()
-        self.encoding: Encoding = "utf-16"
         self.ended = asyncio.Event()
         """Set by `exit`, and by whoever finds that nobody is listening any more."""
         self._initialized = False
@@ -146,35 +144,6 @@ class Protocol(LanguageServerProtocol):
         if not self.fm.commands:
             result.capabilities.execute_command_provider = None
         return result
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
-        item = params.text_document
-        self.documents.open(
-            Document(uri=item.uri, language=str(item.language_id), version=item.version, text=item.text)
-        )
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
-        document = self.documents.get(params.text_document.uri)
-        if document is None:
-            log.warning("an edit came for a document that is not open")
-            return
-        if params.text_document.version < document.version:
-            log.warning("an edit came for a version that is gone: it is left out")
-            return
-        document.version = params.text_document.version
-        for change in params.content_changes:
-            if isinstance(change, types.TextDocumentContentChangePartial):
-                start = document.offset_at(change.range.start.line, change.range.start.character, self.encoding)
-                end = document.offset_at(change.range.end.line, change.range.end.character, self.encoding)
-                self.documents.edit(document, Edit(start=min(start, end), end=max(start, end), text=change.text))
-            else:
-                self.documents.replace(document, change.text)
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
-        self.documents.close(params.text_document.uri)
 
 
 def _reason(error: JsonRpcException) -> str:

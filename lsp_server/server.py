@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import default_converter
 
 from .client_log import ClientLogHandler
 from .handlers import code_actions, inline_completion, lifecycle
+from .parameters import converter
 from .parent import watch_parent
 from .progress import ProgressBar
 from .protocol import Protocol
@@ -50,7 +50,15 @@ class Server(LanguageServer):
     protocol: Protocol
 
     def __init__(self) -> None:
-        super().__init__("diffill", version("diffill"), protocol_cls=Protocol, converter_factory=default_converter)
+        super().__init__(
+            "diffill",
+            version("diffill"),
+            protocol_cls=Protocol,
+            converter_factory=converter,
+            notebook_document_sync=types.NotebookDocumentSyncOptions(
+                notebook_selector=[types.NotebookDocumentFilterWithNotebook(notebook="*")]
+            ),
+        )
         self.session: Session | None = None
         self.on_session: list[Callable[[Session], None]] = []
         """Called once, before the first settings are applied: for parts that join the session."""
@@ -87,7 +95,9 @@ class Server(LanguageServer):
         from .warm_engine import WarmEngine
 
         engine = WarmEngine(self._connect, self._on_readiness)
-        completions = InlineCompletions(self.protocol.documents, engine, self.protocol.encoding)
+        completions = InlineCompletions(
+            self.protocol.documents, engine, self.protocol.encoding, self.protocol.notebooks
+        )
         self.session = Session(
             documents=self.protocol.documents,
             engine=engine,

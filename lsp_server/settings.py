@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from diffill.model.request import MAX_NEW_TOKENS, Mode
+from diffill.model.request import MAX_CANDIDATES, MAX_NEW_TOKENS, Mode
 
+MAX_DELAY = 2_000
 LogLevel = Literal["error", "warning", "info", "debug"]
 
 
@@ -23,6 +24,12 @@ class Settings:
     """By language id; `*` stands for every language not named."""
     max_tokens: int | None = None
     """Limit of one completion; None leaves it to the kind of span."""
+    alternatives: int = 3
+    """How many completions are offered when the person asks for them."""
+    confidence: float = 0.0
+    """Shown by itself only if at least so likely to be right, from 0 (everything) to 1."""
+    delay: int | None = None
+    """Milliseconds to wait after a keystroke before the model is asked; None follows the person's own rhythm."""
     log_level: LogLevel = "info"
     """What is sent to the editor's log."""
 
@@ -63,8 +70,12 @@ def _is_language_map(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(enabled, bool) for enabled in value.values())
 
 
-def _is_token_limit(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_NEW_TOKENS
+def _is_number(least: int, most: int, kind: type[int] | type[float]) -> Callable[[object], bool]:
+    def is_valid(value: object) -> bool:
+        is_kind = isinstance(value, int) or (kind is float and isinstance(value, float))
+        return isinstance(value, (int, float)) and is_kind and not isinstance(value, bool) and least <= value <= most
+
+    return is_valid
 
 
 def _one_of(literal: object) -> tuple[Callable[[object], bool], str]:
@@ -77,6 +88,9 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
     "mode": ("mode", *_one_of(Mode)),
     "device": ("device", lambda value: isinstance(value, str) and value != "", "the name of a device"),
     "enable": ("enable", _is_language_map, "an object of language ids and true or false"),
-    "maxTokens": ("max_tokens", _is_token_limit, f"a whole number from 1 to {MAX_NEW_TOKENS}"),
+    "alternatives": ("alternatives", _is_number(1, MAX_CANDIDATES, int), f"a whole number from 1 to {MAX_CANDIDATES}"),
+    "confidence": ("confidence", _is_number(0, 1, float), "a number from 0 to 1"),
+    "delay": ("delay", _is_number(0, MAX_DELAY, int), f"a whole number of milliseconds from 0 to {MAX_DELAY}"),
+    "maxTokens": ("max_tokens", _is_number(1, MAX_NEW_TOKENS, int), f"a whole number from 1 to {MAX_NEW_TOKENS}"),
     "logLevel": ("log_level", *_one_of(LogLevel)),
 }

@@ -51,6 +51,7 @@ def window_at(content: Text, offset: int, language: str, previous: Window | None
     """The window for a cursor at `offset`; `previous` is the one before the last edits, if it is known."""
     if previous is not None and previous.language != language:
         previous = None
+    former = previous.previous if previous is not None and not previous._syntax else previous
     if content.line_count <= WHOLE_LINES and len(content) <= WHOLE_CHARACTERS:
         first, end_line = 0, content.line_count
     else:
@@ -62,14 +63,14 @@ def window_at(content: Text, offset: int, language: str, previous: Window | None
     start, end = content.line_span(first)[0], content.line_span(end_line)[1]
     if end - start > WHOLE_CHARACTERS:  # very long lines: data, or minified code
         start, end = max(start, offset - WHOLE_CHARACTERS // 2), min(end, offset + WHOLE_CHARACTERS // 2)
-        previous, language = None, ""
+        former, language = None, ""
     return Window(
         text=content.slice(start, end),
         start=start,
         first_line=first,
         end_line=end_line,
         language=language,
-        previous=previous,
+        previous=former,
     )
 
 

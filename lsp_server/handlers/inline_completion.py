@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from ..events import ACCEPTED
+from ..parameters import VersionedInlineCompletionParams
+
 if TYPE_CHECKING:
     from ..server import Server
 
@@ -15,5 +18,13 @@ def register(server: Server) -> None:
 
     # Without options pygls does not advertise the feature at all.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
-    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList | None:
-        return await server.session.completions.answer(params) if server.session else None
+    async def inline_completion(params: VersionedInlineCompletionParams) -> types.InlineCompletionList | None:
+        if server.session is None:
+            return None
+        return await server.session.completions.answer(params, params.version)
+
+    @server.command(ACCEPTED)
+    def accepted(identifier: str) -> None:
+        """What an editor runs after it inserted a completion."""
+        if server.session is not None:
+            server.session.completions.accepted(identifier)

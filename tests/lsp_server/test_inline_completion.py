@@ -132,12 +132,11 @@ def test_the_entry_selected_in_the_editor_s_list(client: LspClient, answers: Ans
 def test_the_text_is_the_one_asked_about(client: LspClient, answers: Answers) -> None:
     """Request and edit arrive together: the answer belongs to the text before, less what was typed since."""
     answers.set({"x = fo": "obar(1)", "x = foob": "wrong", "y = ": "wrong"})
-    uri = client.open("x = fo\n", uri="file:///typed.py")
     cases = [("ob", [("ar(1)", at(0, 8))]), ("x", None), ("obar(1)", None)]
-    for version, (typed, expected) in enumerate(cases, start=1):
-        client.change(uri, 2 * version, {"text": "x = fo\n"})
+    for number, (typed, expected) in enumerate(cases):
+        uri = client.open("x = fo\n", uri=f"file:///typed{number}.py")
         request = {"id": f"typed {typed}", "method": METHOD, "params": inline_params(uri, 0, 6)}
-        change = {"textDocument": {"uri": uri, "version": 2 * version + 1}, "contentChanges": [insert(0, 6, typed)]}
+        change = {"textDocument": {"uri": uri, "version": 2}, "contentChanges": [insert(0, 6, typed)]}
         client.send(request, {"method": "textDocument/didChange", "params": change})
         result = client.answer(f"typed {typed}")["result"]
         assert (result and [(item["insertText"], item["range"]) for item in result["items"]]) == expected
@@ -291,3 +290,48 @@ def test_settings_pushed_and_pulled() -> None:
         client.wait(lambda _: len(client.notifications("workspace/configuration")) == 2)
         client.request(METHOD, inline_params("file:///closed", 0, 0))  # by now the answer has been taken
         assert items(client, uri, 0, 4) == [("alpha(beta, gamma)", at(0, 4))]
+
+
+def test_acceptance_is_a_command(client: LspClient, answers: Answers) -> None:
+    answers.set({"x = ": "1"})
+    uri = client.open("x = ", uri="untitled:Untitled-1")
+    item = client.request(METHOD, inline_params(uri, 0, 4))["items"][0]
+    client.change(uri, 2, insert(0, 4, "1"))
+    command = {"command": item["command"]["command"], "arguments": item["command"]["arguments"]}
+    assert client.request("workspace/executeCommand", command) is None
+    assert client.request("workspace/executeCommand", command) is None  # once more does no harm
+    assert client.error("workspace/executeCommand", {"command": "no such thing"})["code"] == -32602
+
+
+def test_a_request_for_another_version_is_out_of_date(client: LspClient, answers: Answers) -> None:
+    answers.set({"x = ": "1"})
+    uri = client.open("x = ", uri="vscode-remote://ssh-remote/work/a.py", version=7)
+    params = inline_params(uri, 0, 4)
+    for version, expected in ((6, None), (8, None), ("7", ["1"]), (7, ["1"])):
+        params["textDocument"]["version"] = version
+        result = client.request(METHOD, params)
+        assert (result and [item["insertText"] for item in result["items"]]) == expected
+
+
+def test_cells_of_a_notebook(client: LspClient, answers: Answers) -> None:
+    answers.set({"import os\n\n\nx = 1\n\n\nos.": "environ", "os.": "wrong"})
+    cells = [("import os\n", 2), ("# Title", 1), ("x = 1\n", 2), ("os.", 2)]
+    documents = [
+        {"uri": f"cell:{index}", "languageId": "python" if kind == 2 else "markdown", "version": 1, "text": text}
+        for index, (text, kind) in enumerate(cells)
+    ]
+    structure = [{"kind": kind, "document": f"cell:{index}"} for index, (_, kind) in enumerate(cells)]
+    notebook = {"uri": "file:///a.ipynb", "notebookType": "jupyter-notebook", "version": 1, "cells": structure}
+    client.notify("notebookDocument/didOpen", {"notebookDocument": notebook, "cellTextDocuments": documents})
+    assert items(client, "cell:3", 0, 3) == [("environ", at(0, 3))]
+    edit = {"document": {"uri": "cell:3", "version": 2}, "changes": [insert(0, 3, "env")]}
+    removed = {"array": {"start": 0, "deleteCount": 1}, "didClose": [{"uri": "cell:0"}]}
+    change = {"cells": {"textContent": [edit], "structure": removed}}
+    client.notify(
+        "notebookDocument/didChange", {"notebookDocument": {"uri": "file:///a.ipynb", "version": 2}, "change": change}
+    )
+    answers.set({"x = 1\n\n\nos.env": "iron", "import os\n\n\nx = 1\n\n\nos.env": "wrong"})
+    assert items(client, "cell:3", 0, 6) == [("iron", at(0, 6))]
+    closed = {"notebookDocument": {"uri": "file:///a.ipynb"}, "cellTextDocuments": [{"uri": "cell:3"}]}
+    client.notify("notebookDocument/didClose", closed)
+    assert client.request(METHOD, inline_params("cell:3", 0, 3)) is None

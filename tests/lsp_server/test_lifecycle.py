@@ -44,8 +44,9 @@ def test_what_it_says_about_itself(client: LspClient) -> None:
     assert capabilities["inlineCompletionProvider"] == {}
     assert capabilities["textDocumentSync"] == {"openClose": True, "change": 2, "save": {"includeText": False}}
     assert capabilities["workspace"]["workspaceFolders"] == {"supported": True, "changeNotifications": True}
+    assert capabilities["executeCommandProvider"]["commands"] == ["diffill.accepted"]
     assert set(capabilities) == {
-        "inlineCompletionProvider", "positionEncoding", "textDocumentSync", "workspace"
+        "executeCommandProvider", "inlineCompletionProvider", "positionEncoding", "textDocumentSync", "workspace"
     }  # fmt: skip
 
 

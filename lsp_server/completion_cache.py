@@ -1,0 +1,106 @@
+"""Answers already given, by what stands around the cursor: typing through one needs no model."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .brackets import CLOSERS, Brackets
+from .text import Text
+
+if TYPE_CHECKING:
+    from .completion import Completion
+
+CAPACITY = 250
+BEFORE = 256
+"""Characters before the cursor by which a place is known. Edits farther off leave its answers as they are."""
+AFTER = 128
+LOOK_BACK = 128
+"""Characters that may have been typed into an answer."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    uri: str
+    before: str
+    after: str
+
+
+class CompletionCache:
+    """The answers of one connection, least recently used ones forgotten.
+
+    A place is known by its surroundings and not by its position, so edits elsewhere in the file do not matter, and a
+    deletion leads back to the answer for the place before it.
+    """
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[_Place, tuple[Completion, ...]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def clear(self) -> None:
+        """Forget everything: what decodes, or how, is not the same any more."""
+        self._answers.clear()
+
+    def store(self, uri: str, content: Text, offset: int, completions: list[Completion]) -> None:
+        """Keep the answer for a cursor at `offset`, which may be that there is nothing to say."""
+        place = _Place(uri, content.slice(offset - BEFORE, offset), content.slice(offset, offset + AFTER))
+        self._answers[place] = tuple(completions)
+        self._answers.move_to_end(place)
+        while len(self._answers) > CAPACITY:
+            self._answers.popitem(last=False)
+
+    def find(self, uri: str, content: Text, offset: int) -> list[Completion] | None:
+        """What is left of an answer after typing into it, for a cursor at `offset`; None when nothing is known.
+
+        An editor may have closed the bracket that was typed. Then the answer's own bracket there is left out.
+        """
+        before = content.slice(offset - BEFORE - LOOK_BACK, offset)
+        after = content.slice(offset, offset + AFTER + 1)
+        starts_at = offset - len(before)
+        for typed_length in range(min(LOOK_BACK, len(before)) + 1):
+            end = len(before) - typed_length
+            if end == 0 and starts_at > 0:
+                break
+            typed, known = before[end:], before[max(0, end - BEFORE) : end]
+            found = self._look_up(_Place(uri, known, after[:AFTER]))
+            if found is not None and ((left := _left(found, typed, offset)) or not typed):
+                return left
+            if typed and after[:1] in CLOSERS.values():
+                found = self._look_up(_Place(uri, known, after[1:]))
+                if found and (left := _left_inside(found, typed, after[0], offset)):
+                    return left
+        return None
+
+    def _look_up(self, place: _Place) -> tuple[Completion, ...] | None:
+        found = self._answers.get(place)
+        if found is not None:
+            self._answers.move_to_end(place)
+        return found
+
+
+def after_typing(completions: list[Completion], typed: str, offset: int) -> list[Completion]:
+    """The completions that `typed` began, less what was typed, for a cursor now at `offset`."""
+    return _left(tuple(completions), typed, offset)
+
+
+def _left(completions: tuple[Completion, ...], typed: str, offset: int) -> list[Completion]:
+    return [
+        replace(item, text=item.text[len(typed) :], start=offset, end=offset)
+        for item in completions
+        if item.text.startswith(typed) and len(item.text) > len(typed)
+    ]
+
+
+def _left_inside(completions: tuple[Completion, ...], typed: str, closer: str, offset: int) -> list[Completion]:
+    """As `_left`, where the editor put `closer` behind the cursor: the answer up to that closer, if it ends there."""
+    opener = typed[-1:] if not Brackets(typed).open else Brackets(typed).open[-1]
+    if CLOSERS.get(opener) != closer:
+        return []
+    return [
+        replace(item, text=item.text[:-1])
+        for item in _left(completions, typed, offset)
+        if len(item.text) > 1 and item.text.endswith(closer) and not Brackets(item.text[:-1]).imbalance
+    ]
