@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -112,3 +113,53 @@ def test_no_network() -> None:
 
 def test_the_word_for_success_is_not_among_the_arguments() -> None:
     assert run_program("import sys; assert len(sys.argv) == 1; assert sys.stdin.read() == ''") == "passed"
+
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js here")
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "program",
+    [
+        "",
+        "console.assert([1, 2].includes(2))\nconst area = (a, b) => a * b\nconsole.assert(area(3, 4) === 12)",
+        "console.log('x'.repeat(100000)); console.error('y')",
+        "const { strictEqual } = require('assert'); strictEqual('ü🙂'.length, 3)",
+    ],
+)
+def test_well_behaved_scripts_pass(program: str) -> None:
+    assert run_program(program, language="javascript") == "passed"
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "program",
+    [
+        "console.assert(1 === 2)",
+        "throw new Error('x')",
+        "const x = (",
+        "process.exit(0)",
+        "require('fs').writeFileSync('big', 'x')",
+        "require('fs').readFileSync('/etc/hostname')",
+        "require('child_process').execSync('true')",
+        "new (require('worker_threads').Worker)('1', { eval: true })",
+        "const x = []; for (;;) x.push(new Array(1e6).fill(0.5))",
+    ],
+)
+def test_scripts_that_do_what_they_may_not_fail(program: str) -> None:
+    assert run_program(program, language="javascript") == "failed"
+
+
+@needs_node
+def test_an_endless_script_ends() -> None:
+    assert (
+        run_program("for (;;) {}", language="javascript", limits=Limits(cpu_seconds=1, wall_seconds=60.0)) == "failed"
+    )
+
+
+def test_without_node_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox._node_command.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"^eval: .*Node\.js"):
+        run_program("", language="javascript")
