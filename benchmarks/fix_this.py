@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
 from rich.progress import track
 
 from diffill.lsp_server.documents import Document
@@ -160,7 +161,7 @@ async def measure(repository: Path, *, count: int, seed: int) -> dict[str, objec
     client, tokenizer = EngineClient(settings), Tokenizer.load(settings.checkpoint)
     model = (await client.wait_ready()).model
     rows: list[dict[str, object]] = []
-    for case in track(injected, console=None, disable=not sys.stderr.isatty()):
+    for case in track(injected, console=Console(stderr=True), disable=not sys.stderr.isatty()):
         began = time.perf_counter()
         found = await repair(document(case.path, case.text), case.fault, engine=client, tokenizer=tokenizer)
         seconds = time.perf_counter() - began
@@ -179,10 +180,14 @@ async def measure(repository: Path, *, count: int, seed: int) -> dict[str, objec
                 "sound": sound,
                 "as_before": bool(found and found.text == case.before),
                 "edit": [(edit.start, edit.end, edit.text) for edit in found.edits] if found else [],
-                "place": f"{found.proposal.way} {found.proposal.end - found.proposal.start}" if found else "",
+                "place": f"{found.proposal.way} {found.proposal.end - found.proposal.start}"
+                if found and found.proposal
+                else "",
                 "ms": round(seconds * 1000),
             }
         )
+        if not sys.stderr.isatty():
+            print(len(rows), rows[-1], file=sys.stderr, flush=True)
     await client.close()
     return {"model": f"{model.name} {model.hash}" if model else "", "seed": seed, **summary(rows), "cases": rows}
 

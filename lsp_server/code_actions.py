@@ -17,10 +17,13 @@ from diffill.model.client import EngineError
 
 from .documents import Document
 from .repair.fault import Fault
+from .repair.recent_change import RecentChanges
 from .repair.repair import Attempt, Repair, complete_body, repair, rewrite
+from .repair.same_change import same_change
+from .repair.sites import may_be_due
 from .repair.stub import looks_like_stub
 from .session import Session
-from .workspace_edits import EditSupport, workspace_edit
+from .workspace_edits import EditSupport, text_edits, workspace_edit
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +33,12 @@ MAX_TITLE = 72
 MAX_REMEMBERED = 32
 ASK = "diffill.askInstruction"
 """A command of the client: it asks the person for an instruction and sends `diffill.rewrite`."""
-Kind = Literal["fix", "rewrite", "completeBody"]
+Kind = Literal["fix", "rewrite", "completeBody", "nextEdit"]
 KINDS: dict[Kind, types.CodeActionKind] = {
     "fix": types.CodeActionKind.QuickFix,
     "rewrite": types.CodeActionKind.RefactorRewrite,
     "completeBody": types.CodeActionKind.RefactorRewrite,
+    "nextEdit": types.CodeActionKind.RefactorRewrite,
 }
 
 
@@ -67,10 +71,36 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def title(self) -> str:
         if self.kind == "completeBody":
             return "Complete this function's body"
+        if self.kind == "nextEdit":
+            return "Make the same change elsewhere"
         if self.kind == "rewrite":
             return f"Rewrite: {self.instruction}"[:MAX_TITLE] if self.instruction else "Rewrite the selection"
         what = " ".join(self.message.split())
         return f"Fix this: {what if len(what) <= MAX_TITLE else what[: MAX_TITLE - 1] + '…'}"
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    uri: str
+    version: int | None = None
+
+
+class _InlineEditParams(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    text_document: _Document
+    position: Position
+
+
+def next_edit_task(params: object) -> Task:
+    """The task of a request for the next edits in place.
+
+    Raises:
+        JsonRpcInvalidParams: as `read_task`.
+    """
+    try:
+        asked = msgspec.convert(params, _InlineEditParams)
+    except msgspec.ValidationError as error:
+        raise JsonRpcInvalidParams(str(error)) from None
+    place = Range(start=asked.position, end=asked.position)
+    return Task(kind="nextEdit", uri=asked.text_document.uri, version=asked.text_document.version, range=place)
 
 
 def read_task(kind: Kind | None, value: object) -> Task:
@@ -119,6 +149,8 @@ class CodeActions:
         self._session = session
         self._support = ActionSupport.of(capabilities)
         self._edit_support = EditSupport.of(capabilities)
+        self._changes = RecentChanges()
+        session.documents.listeners.append(self._changes)
         self._found: OrderedDict[Task, Repair | None] = OrderedDict()
 
     def offer(self, params: types.CodeActionParams) -> list[types.CodeAction]:
@@ -138,6 +170,9 @@ class CodeActions:
             tasks.append((replace(place, kind="rewrite", instruction=_comment(line)), None))
         if looks_like_stub(line):
             tasks.append((replace(place, kind="completeBody"), None))
+        change = self._changes.latest(document)
+        if change is not None and may_be_due(document.text, change):
+            tasks.append((replace(place, kind="nextEdit"), None))
         actions = [self._action(task, diagnostic) for task, diagnostic in tasks]
         if self._support.asks:
             actions.append(_asking(place))
@@ -206,6 +241,13 @@ class CodeActions:
         end = document.offset_at(task.range.end.line, task.range.end.character, encoding)
         start, end = min(start, end), max(start, end)
         try:
+            if task.kind == "nextEdit":
+                change = self._changes.latest(document)
+                if change is None:
+                    return None
+                return await same_change(
+                    document, change, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt
+                )
             if task.kind == "completeBody":
                 return await complete_body(
                     document, start, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt
@@ -229,6 +271,10 @@ class CodeActions:
         return workspace_edit(
             document, found, title=task.title, encoding=self._session.encoding, support=self._edit_support
         )
+
+    def text_edits(self, document: Document, found: Repair) -> list[types.TextEdit]:
+        """The edits alone."""
+        return text_edits(document, found, self._session.encoding)
 
 
 _FAILED = types.LSPErrorCodes.RequestFailed.value

@@ -39,10 +39,7 @@ def workspace_edit(
     document: Document, repair: Repair, *, title: str, encoding: Encoding, support: EditSupport
 ) -> types.WorkspaceEdit:
     """The edits of `repair` to `document`, as far as the client understands them."""
-    edits = [
-        types.TextEdit(range=range_of(document, edit.start, edit.end, encoding), new_text=edit.text)
-        for edit in repair.edits
-    ]
+    edits = text_edits(document, repair, encoding)
     if not support.versions:
         return types.WorkspaceEdit(changes={document.uri: edits})
     identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
@@ -60,6 +57,14 @@ def workspace_edit(
         document_changes=[types.TextDocumentEdit(text_document=identifier, edits=annotated)],
         change_annotations={ANNOTATION: annotation},
     )
+
+
+def text_edits(document: Document, repair: Repair, encoding: Encoding) -> list[types.TextEdit]:
+    """The edits alone, in order."""
+    return [
+        types.TextEdit(range=range_of(document, edit.start, edit.end, encoding), new_text=edit.text)
+        for edit in repair.edits
+    ]
 
 
 def range_of(document: Document, start: int, end: int, encoding: Encoding) -> types.Range:

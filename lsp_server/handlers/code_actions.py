@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcRequestCancelled
 
+from ..parameters_plain import plain
 from ..progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ..server import Server
     from ..session import Session
 
+INLINE_EDITS = ("diffill/nextEdit", "textDocument/copilotInlineEdit")
+"""Requests for the next edits in place; the second is what existing plugins send."""
 CANDIDATES_SHOWN = 40
 """The bar is full after so many candidates; there may be more."""
 _OPTIONS = types.CodeActionOptions(
@@ -61,6 +64,28 @@ def register(server: Server) -> None:
     @server.command("diffill.completeBody")
     async def complete_body(*arguments: Any) -> dict[str, Any]:
         return await _command(server, _only(parts), "completeBody", arguments)
+
+    @server.command("diffill.nextEdit")
+    async def next_edit(*arguments: Any) -> dict[str, Any]:
+        return await _command(server, _only(parts), "nextEdit", arguments)
+
+    async def inline_edits(params: Any) -> dict[str, Any]:
+        return await _inline_edits(_only(parts), params)
+
+    for method in INLINE_EDITS:
+        server.feature(method)(inline_edits)
+
+
+async def _inline_edits(actions: CodeActions, params: Any) -> dict[str, Any]:
+    """The next edits as an editor shows them in place: `{"edits": [{"text", "range", "textDocument"}]}`."""
+    from ..code_actions import next_edit_task
+
+    task = next_edit_task(plain(params))
+    document = actions.snapshot(task)
+    found = await actions.work(task, document)
+    identifier = {"uri": document.uri, "version": document.version}
+    edits = actions.text_edits(document, found) if found is not None else []
+    return {"edits": [{"text": edit.new_text, "range": edit.range, "textDocument": identifier} for edit in edits]}
 
 
 async def _command(server: Server, actions: CodeActions, kind: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:

@@ -72,6 +72,24 @@ class Checker:
             return Verdict(accepted=True, reason=f"parsed only: {self._why_not_linted}")
         return await self._lint(changed, fault)
 
+    async def improvement(self, text: str) -> Verdict:
+        """As `verdict` for a change that mends no fault in particular: verified when findings go and none come."""
+        changed = Document(uri=self._document.uri, language=self._document.language, version=0, text=text)
+        if self._problems is not None and (_problems(changed) or 0) > self._problems:
+            return Verdict(accepted=False, reason="it would not parse")
+        if self._findings is None:
+            return Verdict(accepted=True, reason=f"parsed only: {self._why_not_linted}")
+        before = _count(self._findings)
+        try:
+            found = _count(await lint(changed, silenced_too=True))
+        except LinterError as error:
+            return Verdict(accepted=False, reason=str(error))
+        if new := found - before:
+            code, message = next(iter(new))
+            return Verdict(accepted=False, reason=f"ruff then reports {code} {message}")
+        verified = bool(before - found)
+        return Verdict(accepted=True, verified=verified, reason="" if verified else "ruff reports nothing new")
+
     async def _lint(self, changed: Document, fault: Fault) -> Verdict:
         allowed = _count(self._findings or [])
         target = next((finding for finding in self._findings or [] if fault.is_finding(finding)), None)

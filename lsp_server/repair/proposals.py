@@ -10,6 +10,7 @@ from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
 from diffill.model.request import DecodeRequest, DecodeResult, Mode, Priority, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
+from ..brackets import Brackets
 from ..completion import Engine
 from ..edits import insertion
 from ..prompt import build_prompt, with_line_feeds
@@ -146,6 +147,32 @@ class Writer:
                     )
                 )
         return proposals
+
+    async def argument(self, place: Place) -> str:
+        """One more argument before the closing bracket at `place`, with its comma; empty when the model gives none.
+
+        Raises:
+            EngineError: the engine cannot answer.
+        """
+        before = self.text[: place.start].rstrip(" \t")
+        comma = "" if before.endswith(("(", ",")) else ","
+        prompt = build_prompt(before + comma + " " * (not before.endswith("(")), self.text[place.end :], self.tokenizer)
+        result = await self._decode(
+            prompt.ids,
+            candidates=1,
+            max_tokens=_SPARE_TOKENS,
+            stop_at_line_end=True,
+            starts_with_space=prompt.cut.space,
+        )
+        answer = prompt.cut.answer(self.tokenizer.decode(unpack_ids(result.tokens))).split("\n")[0]
+        brackets = Brackets("")
+        for index, character in enumerate(answer):
+            closes = brackets.feed(character)
+            if (closes and brackets.unmatched) or (character == "," and not brackets.open):
+                answer = answer[:index]
+                break
+        argument = answer.strip()
+        return f"{comma}{' ' * (not before.endswith('('))}{argument}" if argument else ""
 
     def _better_than_what_is_there(self, proposals: list[Proposal]) -> list[Proposal]:
         """The answers that the model puts before the present text."""

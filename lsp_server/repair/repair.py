@@ -36,10 +36,10 @@ class Repair:
     """The whole text with the edits."""
     verified: bool
     """The tool that reported the fault no longer does and reports nothing new."""
-    proposal: Proposal
-    """The answer that it came from."""
     note: str
     """What could not be checked, in one line; empty when verified."""
+    proposal: Proposal | None = None
+    """The answer that it came from, where it is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +201,8 @@ async def _best(
 
 def _likelihood(candidate: Repair, text: str) -> float:
     """Log-probability that this is meant where `text` is written: the model's, and -1 for each wrong character."""
-    return candidate.proposal.score * candidate.proposal.tokens - distance(candidate.edits, text)
+    proposal = candidate.proposal
+    return (proposal.score * proposal.tokens if proposal else 0.0) - distance(candidate.edits, text)
 
 
 def _parted(places: list[Place]) -> tuple[list[Place], list[Place]]:

@@ -100,7 +100,13 @@ def test_an_instruction_is_for_a_line(tmp_path: Path, engine: dict[str, str]) ->
 
 @pytest.mark.parametrize(
     ("place", "names"),
-    [("missing.py", "missing.py"), ("total.py:9", "line"), ("total.py:0", "line"), (".", "."), ("binary.py", "binary")],
+    [
+        ("missing.py", "missing.py"),
+        ("total.py:9", "line"),
+        ("total.py:0", "line"),
+        (".", "directory"),
+        ("binary.py", "binary"),
+    ],
 )
 def test_what_cannot_be_opened_is_named(broken: Path, engine: dict[str, str], place: str, names: str) -> None:
     (broken.parent / "binary.py").write_bytes(b"\0\1")

@@ -1,0 +1,104 @@
+"""Where else the change that was just made is due: the same words in the same role, and calls of a function."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..span import line_end, line_start
+from .places import FUNCTIONS, Place
+from .recent_change import Change
+
+if TYPE_CHECKING:
+    from ..syntax import Syntax
+
+MAX_SITES = 16
+MIN_CHARACTERS = 2
+"""Shorter words are everywhere."""
+_NAME = re.compile(r"[^\W\d]\w*")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_PARAMETERS = {"parameters", "formal_parameters", "parameter_list"}
+_CALLS = {"call", "call_expression", "method_invocation"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sites:
+    """Places that the same change is due at, nearest below the change first, and what it would write there."""
+
+    places: tuple[Place, ...]
+    text: str
+    """Empty for calls of a function whose parameters changed: what to hand over there is for the model to say."""
+
+
+def find_sites(text: str, change: Change, syntax: Syntax | None) -> Sites | None:
+    """Where else in `text`, which has the change already, it is due; None where nowhere."""
+    if syntax is not None and (called := _calls(text, change, syntax)):
+        return Sites(places=_ordered(called, change), text="")
+    old, new = change.old.strip(), change.new.strip()
+    if len(old) < MIN_CHARACTERS or "\n" in old or not new:
+        return None
+    at = change.start + change.new.index(new)
+    alone = _NAME.fullmatch(old) is not None
+    neighbours = _neighbours(text, at, at + len(new), alone)
+    found = [
+        (match.start(), match.end())
+        for match in re.finditer(rf"(?<!\w){re.escape(old)}(?!\w)", text)
+        if not change.start <= match.start() < change.end
+        and _neighbours(text, match.start(), match.end(), alone) == neighbours
+        and (syntax is None or not _is_prose(syntax, match.start(), at))
+    ]
+    return Sites(places=_ordered(found, change), text=new) if found else None
+
+
+def may_be_due(text: str, change: Change) -> bool:
+    """Whether it is worth looking for sites; cheap, and asked for every cursor position."""
+    line = text[line_start(text, change.start) : line_end(text, change.end)]
+    inserted = not change.old.strip(" ,") and bool(change.new.strip(" ,")) and "(" in line
+    return inserted or find_sites(text, change, None) is not None
+
+
+def _neighbours(text: str, start: int, end: int, alone: bool) -> tuple[str, str]:
+    """What makes two places alike: for a name, whether it is a member; for anything else, the tokens beside it."""
+    before = _TOKEN.findall(text[line_start(text, start) : start])[-1:]
+    after = _TOKEN.findall(text[end : line_end(text, end)])[:1]
+    if alone:
+        return "." if before == ["."] else "", ""
+    return "".join(before), "".join(after)
+
+
+def _is_prose(syntax: Syntax, site: int, change: int) -> bool:
+    """Whether a site is in a comment or string while the change is in code, or the other way round."""
+    kinds = [leaf.type if (leaf := syntax.leaf_at(offset)) is not None else "" for offset in (site, change)]
+    prose = [any(word in kind for word in ("comment", "string")) for kind in kinds]
+    return prose[0] != prose[1]
+
+
+def _calls(text: str, change: Change, syntax: Syntax) -> list[tuple[int, int]]:
+    """Empty places before the closing brackets of calls of the function whose parameters got one more."""
+    if change.old.strip(" ,") or not change.new.strip(" ,"):
+        return []
+    node = syntax.node_over(change.start, change.end)
+    while node is not None and node.type not in _PARAMETERS:
+        node = None if node.type in FUNCTIONS else node.parent
+    name = node.parent.child_by_field_name("name") if node is not None and node.parent is not None else None
+    if name is None:
+        return []
+    called = text[syntax.start_of(name) : syntax.end_of(name)]
+    places = []
+    for match in re.finditer(rf"(?<!\w){re.escape(called)}\s*\(", text):
+        call = syntax.leaf_at(match.end() - 1)
+        arguments = call.parent if call is not None else None
+        if arguments is None or arguments.parent is None or arguments.parent.type not in _CALLS:
+            continue
+        closing = syntax.end_of(arguments) - 1
+        if text[closing : closing + 1] == ")":
+            places.append((closing, closing))
+    return places
+
+
+def _ordered(found: list[tuple[int, int]], change: Change) -> tuple[Place, ...]:
+    """From the change on downwards, then from the top."""
+    below = [spot for spot in found if spot[0] >= change.start]
+    above = [spot for spot in found if spot[0] < change.start]
+    return tuple(Place(start=start, end=end, kind="line") for start, end in [*below, *above][:MAX_SITES])
