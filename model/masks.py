@@ -11,6 +11,8 @@ part strictly causal as in TiDAR, arXiv 2511.08923):
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,16 +61,27 @@ def dense_mask(layout: StreamLayout) -> Tensor:
     return sees(layout, batch, query, key)[:, None]
 
 
-def flex_mask(layout: StreamLayout) -> object:
-    """The mask as a FlexAttention `BlockMask`, for CUDA."""
-    from torch.nn.attention.flex_attention import create_block_mask
+def flex_mask(layout: StreamLayout, *, compiled: bool = False) -> object:
+    """The mask as a FlexAttention `BlockMask`, for CUDA.
 
+    Args:
+        compiled: written out, the mask is several [B, T, T] tensors of indices; compiled, never a whole one.
+    """
     batches, length = layout.document.shape
 
     def mask_mod(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return sees(layout, batch, query, key)
 
-    return create_block_mask(mask_mod, batches, None, length, length, device=layout.document.device)
+    create = block_mask_maker(compiled)
+    return create(mask_mod, batches, None, length, length, device=layout.document.device)
+
+
+@functools.cache
+def block_mask_maker(compiled: bool) -> Callable[..., object]:
+    """torch's `create_block_mask`; compiled once for all masks of a process."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    return torch.compile(create_block_mask, dynamic=False) if compiled else create_block_mask
 
 
 def decoding_mask(*, context: int, clean: int, blocks: tuple[tuple[int, int], ...]) -> Tensor:

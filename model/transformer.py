@@ -93,6 +93,8 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor, positions: Tensor, attention: Attention) -> Tensor:  # [B, T] -> [B, T, D]
         cosine, sine = self.rotary(positions)
         x = self.embedding(tokens)
+        if torch.is_autocast_enabled(x.device.type):  # what flows past the layers is in the dtype of their products
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         for layer in self.layers:
             x = layer(x, cosine, sine, attention)
         hidden: Tensor = self.norm(x)

@@ -6,6 +6,8 @@ product with the head in the backward pass, and memory for one chunk instead of 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,6 +54,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         size = POSITIONS_PER_CHUNK.get(states.device.type, POSITIONS_PER_CHUNK["cpu"])
         low_head = head.to(dtype)
+        measure = _compiled_chunk_loss() if states.is_cuda else chunk_loss
         nats = torch.empty(len(states), device=states.device)
         to_states = torch.empty_like(states) if learn else None
         to_head = torch.zeros_like(head, dtype=torch.float32) if learn else None
@@ -62,7 +65,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 chunk, short = states[part].to(dtype), size - len(states[part])
                 chunk = F.pad(chunk, (0, 0, 0, short)) if short and len(states) > size else chunk
                 pad = len(chunk) - len(states[part])
-                values, slope = chunk_loss(
+                values, slope = measure(
                     chunk @ low_head.T, F.pad(target[part], (0, pad)), F.pad(weight[part], (0, pad)), forbidden
                 )
                 nats[part] = values[: len(values) - pad]
@@ -81,10 +84,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return to_states * scale, to_head * scale, None, None, None, None, None
 
 
+@functools.cache
+def _compiled_chunk_loss() -> Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]:
+    return torch.compile(chunk_loss, dynamic=False)
+
+
 def chunk_loss(logits: Tensor, target: Tensor, weight: Tensor, forbidden: int) -> tuple[Tensor, Tensor]:
     """-log p(target), and the gradient of its weighted sum to the logits.  # [l, V] -> fp32 [l], [l, V]
 
-    One pass over the logits when compiled.
+    Two passes over the logits when compiled.
     """
     dtype = logits.dtype
     logits = logits.float()

@@ -17,7 +17,7 @@ from .stage import Forward, Losses
 
 
 def hidden_states(model: Transformer, tokens: Tensor, positions: Tensor, mask: Any) -> Tensor:
-    """Both streams in one pass; the function that is compiled.  # [B, T] -> [B, T, D]
+    """Both streams in one pass.  # [B, T] -> [B, T, D]
 
     `mask` is dense booleans on the CPU and a FlexAttention BlockMask on CUDA.
     """
@@ -46,7 +46,7 @@ def joint_loss(
         denoising_weight: of the denoising loss in the total, against 1 for the causal one.
     """
     # 1. Who sees whom.
-    mask = flex_mask(batch.layout) if batch.tokens.is_cuda else dense_mask(batch.layout)
+    mask = flex_mask(batch.layout, compiled=True) if batch.tokens.is_cuda else dense_mask(batch.layout)
     # 2. One pass over both streams.
     hidden = forward(model, batch.tokens, batch.positions, mask)  # [B, T, D]
     # 3. The head only where something is to be learned. MASK is never an answer.

@@ -20,7 +20,7 @@ from diffill.model.transformer import Transformer
 from .batch import Batch
 
 Forward = Callable[[Transformer, Tensor, Tensor, Any], Tensor]
-"""(model, tokens [B, T], positions [B, T], mask) -> hidden states [B, T, D]: `loss.hidden_states`, or it compiled."""
+"""(model, tokens [B, T], positions [B, T], mask) -> hidden states [B, T, D]: `loss.hidden_states`, or a stand-in."""
 
 
 @dataclass(frozen=True, kw_only=True)

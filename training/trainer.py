@@ -23,6 +23,7 @@ from diffill.model.tokenizer import Tokenizer
 from diffill.model.transformer import Transformer
 
 from .batch import Batch, normalised
+from .compilation import compile_layers
 from .config import dump_config
 from .history import History
 from .loss import hidden_states
@@ -105,7 +106,9 @@ class Trainer:
             ) from None
         self.model.to(self.device)
         self.optimizer = optimizer(self.model, weight_decay=config.weight_decay)
-        self.forward = torch.compile(hidden_states, dynamic=False) if config.compile else hidden_states
+        if config.compile:
+            compile_layers(self.model)
+        self.forward = hidden_states
         self.peak_flops = peak_flops(self.device)
         self.before = History.of(config.start, stage.name)
         self.step = 0

@@ -7,13 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer, masked_attention
 from diffill.training.batch import Batch, normalised
+from diffill.training.compilation import compile_layers
 from diffill.training.corruption import CorruptionConfig, corrupt
 from diffill.training.loss import hidden_states, joint_loss
+from diffill.training.packing import take
 from tests.tiny import tiny_config, tiny_transformer
 from tests.training.packed import random_rows
 
@@ -113,3 +116,22 @@ def test_flex_attention_gives_the_same_states() -> None:
         dense = hidden_states(network, batch.tokens, batch.positions, dense_mask(batch.layout))
         flexible = hidden_states(network, batch.tokens, batch.positions, flex_mask(batch.layout))
     torch.testing.assert_close(flexible, dense, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_one_compilation_serves_every_layer_and_batch() -> None:
+    """What a compiled layer takes from a mask is the mask it is given, not the first one it saw.
+
+    The compiler's front end runs as on an accelerator; its back end here runs the captured graph as it is.
+    """
+    network = model().requires_grad_(False)
+    graphs = CompileCounterWithBackend("eager")
+    compiled = model().requires_grad_(False)
+    compile_layers(compiled, backend=graphs)
+    rows = random_rows(3, length=80, examples=40, longest=14)
+    for step in range(3):
+        batch = corrupt(take(rows, slice(2 * step, 2 * step + 2)), CORRUPTION, np.random.default_rng(step))
+        dense = hidden_states(network, batch.tokens, batch.positions, dense_mask(batch.layout))
+        flexible = hidden_states(compiled, batch.tokens, batch.positions, flex_mask(batch.layout))
+        torch.testing.assert_close(flexible, dense, rtol=1e-4, atol=1e-4)
+    assert graphs.frame_count == 1
