@@ -1,8 +1,15 @@
--- Configuration for vim.lsp.enable('diffill'), Neovim 0.12 or newer. `diffill` must be on PATH, or set cmd:
---   vim.lsp.config('diffill', { cmd = { '/path/to/.venv/bin/diffill', 'lsp' } })
+-- For vim.lsp.enable('diffill'), Neovim 0.11 or newer. No setup call: ghost text is on wherever the server is attached.
+--   vim.lsp.config('diffill', { cmd = { '/path/to/bin/diffill', 'lsp' }, settings = { diffill = { mode = 'verify' } } })
 ---@type vim.lsp.Config
 return {
   cmd = { 'diffill', 'lsp' },
-  filetypes = { 'python', 'javascript', 'javascriptreact', 'typescript', 'typescriptreact' },
+  filetypes = {
+    'python', 'javascript', 'javascriptreact', 'typescript', 'typescriptreact', 'java', 'go', 'rust', 'c', 'cpp', 'cs',
+    'ruby', 'php', 'sh', 'bash', 'html', 'css', 'json', 'yaml', 'toml', 'lua', 'kotlin', 'scala', 'swift', 'sql', 'markdown',
+  },
   root_markers = { '.git' },
+  capabilities = require('diffill.capabilities').make(),
+  handlers = { ['diffill/status'] = function(_, status, context) require('diffill.status').update(context.client_id, status) end },
+  on_attach = function(client, buffer) require('diffill.completion').attach(client, buffer) end,
+  on_exit = function(_, _, client_id) require('diffill.status').forget(client_id) end,
 }

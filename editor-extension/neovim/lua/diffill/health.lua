@@ -1,0 +1,73 @@
+-- :checkhealth diffill
+local M = {}
+
+local function check_neovim()
+  if vim.fn.has('nvim-0.12') == 1 then
+    vim.health.ok('Neovim ' .. tostring(vim.version()) .. ' draws ghost text itself')
+  elseif vim.fn.has('nvim-0.11') == 1 then
+    vim.health.ok('Neovim ' .. tostring(vim.version()) .. '; ghost text is drawn by this plugin')
+  else
+    vim.health.error('Neovim 0.11 or newer is needed')
+  end
+end
+
+local function check_server()
+  local config = vim.lsp.config.diffill
+  if not config then
+    vim.health.error('no configuration named diffill: is editor-extension/neovim on the runtime path?')
+    return
+  end
+  if not vim.lsp.is_enabled('diffill') then
+    vim.health.warn('not enabled', "put vim.lsp.enable('diffill') into your configuration")
+  end
+  local command = config.cmd
+  if type(command) ~= 'table' then
+    return
+  end
+  if vim.fn.executable(command[1]) == 0 then
+    vim.health.error(('%s is not there'):format(command[1]), {
+      'install Diffill, or',
+      "vim.lsp.config('diffill', { cmd = { '/path/to/bin/diffill', 'lsp' } })",
+    })
+    return
+  end
+  local result = vim.system({ command[1], 'doctor' }, { text = true, timeout = 30000 }):wait()
+  if result.code == 0 then
+    vim.health.ok(vim.fn.exepath(command[1]))
+    vim.health.info(vim.trim(result.stdout))
+  else
+    vim.health.error(('%s doctor: %s'):format(command[1], vim.trim(result.stderr or 'no answer')))
+  end
+end
+
+local function check_clients()
+  local clients = vim.lsp.get_clients({ name = 'diffill' })
+  if #clients == 0 then
+    vim.health.info('attached to no buffer')
+  end
+  local states = require('diffill.status').all()
+  for _, client in ipairs(clients) do
+    local status = states[client.id] or { state = 'starting' }
+    local line = ('client %d: %s, positions in %s'):format(client.id, status.state, client.offset_encoding)
+    local report = status.state == 'failed' and vim.health.error or vim.health.ok
+    report(status.message and (line .. ': ' .. status.message) or line)
+  end
+end
+
+local function check_neighbours()
+  for _, name in ipairs({ 'copilot', 'supermaven-nvim', 'codeium', 'minuet' }) do
+    if package.loaded[name] then
+      vim.health.warn(name .. ' shows ghost text too', 'turn one of them off')
+    end
+  end
+end
+
+function M.check()
+  vim.health.start('Diffill')
+  check_neovim()
+  check_server()
+  check_clients()
+  check_neighbours()
+end
+
+return M
