@@ -42,7 +42,7 @@ def gate(
     """Measure NEW, and refuse it with exit code 1 when it is worse than OLD.
 
     Judged cases are kept: a gate that was ended goes on where it stopped, and OLD is measured once. The rule is stated
-    in `diffill.training.evaluation.gate` and printed with the verdict.
+    in `diffill.training.evaluation.comparison` and printed with the verdict.
     """
     import msgspec
 

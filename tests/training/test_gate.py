@@ -15,7 +15,8 @@ import torch
 
 from diffill.model.checkpoint import load_checkpoint, save_checkpoint
 from diffill.model.request import Mode, ModelInfo
-from diffill.training.evaluation.gate import ALL, Gate, GateConfig, GateReport, Measured, Row
+from diffill.training.evaluation.comparison import ALL, Row
+from diffill.training.evaluation.gate import Gate, GateConfig, GateReport, Measured
 from diffill.training.evaluation.held_out import RowLoss
 from diffill.training.evaluation.judgement import Judgement
 from diffill.training.evaluation.measures import TaskSet
@@ -194,5 +195,6 @@ def test_quantisation_is_a_row_of_its_own(tmp_path: Path) -> None:
     whole, halves = [True] * 60, [index % 2 == 0 for index in range(60)]
     fine = compare(tmp_path, measured(whole), None, measured(whole))
     assert (fine.verdict, fine.rows[-1].verdict) == ("same", "same")
+    assert compare(tmp_path, measured(whole), None, measured(halves)).verdict == "same"  # fewer bits are no merit
     harmed = compare(tmp_path, measured(halves), None, measured(whole))
     assert (harmed.verdict, harmed.reasons) == ("worse", [f"{ALL}, against full precision, verify, passed"])

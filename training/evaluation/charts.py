@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .gate import AGAINST_FULL, ALL, Estimate, GateReport, Row
+from .comparison import ALL, Estimate, Row
+from .gate import AGAINST_FULL, GateReport
 from .sweep import Point, SweepReport
 
 INK, FAINT = "#1f2933", "#9aa5b1"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .gate import Estimate, GateReport, Row
+from .comparison import Estimate, Row
+from .gate import GateReport
 
 COLUMNS = ("measure", "mode", "quantity", "n", "before", "after", "difference", "verdict")
 RATES = ("passed", "exact")
