@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from .repair.repair import Attempt, Repair, complete_body, repair, rewrite
 from .repair.same_change import same_change
 from .repair.sites import may_be_due
 from .repair.stub import looks_like_stub
-from .session import Session
+from .session import RepairOutcome, Session
 from .workspace_edits import EditSupport, text_edits, workspace_edit
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class CodeActions:
     def offer(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         """What can be tried in a range, from what the client sent and the lines there alone."""
         document = self._session.documents.get(params.text_document.uri)
-        if document is None or not self._session.settings.is_enabled(document.language):
+        if document is None or not self._session.may_offer(document):
             return []
         tasks: list[tuple[Task, types.Diagnostic | None]] = []
         for diagnostic in params.context.diagnostics[:MAX_FIXES]:
@@ -222,7 +223,11 @@ class CodeActions:
         """
         task = replace(task, version=document.version)
         if task not in self._found:
-            self._found[task] = await self._decode(task, document, on_attempt)
+            began = time.monotonic()
+            found = self._found[task] = await self._decode(task, document, on_attempt)
+            outcome: RepairOutcome = "none" if found is None else "verified" if found.verified else "not verified"
+            for listener in self._session.on_repair:
+                listener(document.language, task.kind, time.monotonic() - began, outcome)
             while len(self._found) > MAX_REMEMBERED:
                 self._found.popitem(last=False)
         current = self._session.documents.get(task.uri)

@@ -98,6 +98,10 @@ class InlineCompletions:
         if inserted is not None and inserted[0] == shown.text and self._may_speak(document):
             self._completer.go_on(inquire_at(document, inserted[1], self._notebooks))
 
+    def shown(self, identifier: str) -> Shown | None:
+        """A completion that may still be accepted."""
+        return self._shown.get(identifier)
+
     def cancel_all(self) -> None:
         """Stop what is being decoded."""
         for uri in list(self._newest):

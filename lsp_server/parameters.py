@@ -35,3 +35,14 @@ def converter() -> Converter:
 
     chosen.register_structure_hook(types.InlineCompletionParams, read)
     return chosen
+
+
+def plain(value: object) -> object:
+    """Parameters of our own methods as plain data.
+
+    pygls makes nested tuples, with names, of what it has no type for.
+    """
+    fields = getattr(value, "_asdict", None)
+    if isinstance(value, tuple) and fields is not None:
+        return {name: plain(member) for name, member in fields().items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value

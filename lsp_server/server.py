@@ -16,11 +16,12 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from .client_log import ClientLogHandler
-from .handlers import code_actions, inline_completion, lifecycle
+from .handlers import code_actions, inline_completion, lifecycle, service
 from .parameters import converter
 from .parent import watch_parent
 from .progress import ProgressBar
 from .protocol import Protocol
+from .status import STATUS, Status
 
 if TYPE_CHECKING:
     from diffill.model.tokenizer import Tokenizer
@@ -29,15 +30,11 @@ if TYPE_CHECKING:
     from .warm_engine import Client, Readiness
 
 log = logging.getLogger(__name__)
-STATUS = "diffill/status"
-"""Notification to the client: `{"state": "loading" | "ready" | "failed", "percentage": 0 to 100, "message": string}`.
-
-Sent when the state or the progress of loading changes. `message` is one line to show: the step, the model, the reason.
-"""
 HANDLERS: tuple[Callable[[Server], None], ...] = (
     lifecycle.register,
     inline_completion.register,
     code_actions.register,
+    service.register,
 )
 """One line for each group of messages."""
 CLOSE_SECONDS = 0.5
@@ -62,6 +59,7 @@ class Server(LanguageServer):
         self.session: Session | None = None
         self.on_session: list[Callable[[Session], None]] = []
         """Called once, before the first settings are applied: for parts that join the session."""
+        self.status = Status(lambda params: self.protocol.notify(STATUS, params))
         self._bar: ProgressBar | None = None
         self._log_handler = ClientLogHandler(self.window_log_message)
         self._options: object = None
@@ -166,8 +164,8 @@ class Server(LanguageServer):
         return EngineClient(settings), Tokenizer.load(settings.checkpoint)
 
     def _on_readiness(self, readiness: Readiness) -> None:
-        params = {"state": readiness.state, "percentage": readiness.percentage, "message": readiness.message}
-        self.protocol.notify(STATUS, params)
+        chosen = self.session is not None and self.session.settings.device != ""
+        self.status.take_readiness(readiness, device_is_chosen=chosen)
         window = self.client_capabilities.window
         if readiness.state == "loading":
             if self._bar is None and window is not None and window.work_done_progress:

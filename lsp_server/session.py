@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from .documents import Documents
+from .documents import Document, Documents
 from .positions import Encoding
 from .settings import Settings
+
+RepairOutcome = Literal["verified", "not verified", "none"]
 
 if TYPE_CHECKING:
     from .inline_completion import InlineCompletions
@@ -30,8 +32,16 @@ class Session:
     """URIs of the workspace's folders."""
     on_settings: list[Callable[[Settings], None]] = field(default_factory=list)
     """Called with the new settings, also for the first ones."""
+    silencers: list[Callable[[Document], bool]] = field(default_factory=list)
+    """Whoever says true keeps offers away from a document."""
+    on_repair: list[Callable[[str, str, float, RepairOutcome], None]] = field(default_factory=list)
+    """Called after every search for a repair with the language, the kind, the seconds it took and its outcome."""
     on_close: list[Callable[[], None]] = field(default_factory=list)
     """Called when the connection ends."""
+
+    def may_offer(self, document: Document) -> bool:
+        """Whether anything is offered in a document."""
+        return self.settings.is_enabled(document.language) and not any(quiet(document) for quiet in self.silencers)
 
     def apply(self, settings: Settings) -> None:
         """Take new settings and tell whoever depends on them."""

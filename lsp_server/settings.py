@@ -22,6 +22,10 @@ class Settings:
     """Where the engine runs (`cpu`, `cuda`, `mps`); empty leaves it to the environment, then to the machine."""
     enable: Mapping[str, bool] = field(default_factory=lambda: {"*": True})
     """By language id; `*` stands for every language not named."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of paths, such as `*/generated/*`, in which nothing is offered."""
+    statistics: bool = True
+    """Whether figures of what was offered and kept are written to a file on this machine."""
     max_tokens: int | None = None
     """Limit of one completion; None leaves it to the kind of span."""
     alternatives: int = 3
@@ -70,6 +74,10 @@ def _is_language_map(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(enabled, bool) for enabled in value.values())
 
 
+def _is_list_of_text(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
 def _is_number(least: int, most: int, kind: type[int] | type[float]) -> Callable[[object], bool]:
     def is_valid(value: object) -> bool:
         is_kind = isinstance(value, int) or (kind is float and isinstance(value, float))
@@ -88,6 +96,8 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
     "mode": ("mode", *_one_of(Mode)),
     "device": ("device", lambda value: isinstance(value, str) and value != "", "the name of a device"),
     "enable": ("enable", _is_language_map, "an object of language ids and true or false"),
+    "exclude": ("exclude", _is_list_of_text, "a list of patterns"),
+    "statistics": ("statistics", lambda value: isinstance(value, bool), "true or false"),
     "alternatives": ("alternatives", _is_number(1, MAX_CANDIDATES, int), f"a whole number from 1 to {MAX_CANDIDATES}"),
     "confidence": ("confidence", _is_number(0, 1, float), "a number from 0 to 1"),
     "delay": ("delay", _is_number(0, MAX_DELAY, int), f"a whole number of milliseconds from 0 to {MAX_DELAY}"),

@@ -38,6 +38,8 @@ class Readiness:
     state: Literal["loading", "ready", "failed"]
     percentage: int
     message: str
+    device: str = ""
+    """Where the model runs; empty until it does."""
 
 
 class WarmEngine:
@@ -85,7 +87,7 @@ class WarmEngine:
         model = status.model
         name = f"{model.name} on {model.device}" if model else "ready"
         log.info("the engine is ready: %s", name)
-        self._change(Readiness(state="ready", percentage=100, message=name))
+        self._change(Readiness(state="ready", percentage=100, message=name, device=model.device if model else ""))
 
     def _on_status(self, status: EngineStatus) -> None:
         if status.state == "loading":

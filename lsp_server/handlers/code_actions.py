@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcRequestCancelled
 
-from ..parameters_plain import plain
+from ..parameters import plain
 from ..progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ async def _work(server: Server, actions: CodeActions, task: Task) -> tuple[Docum
         bar = ProgressBar(server.work_done_progress, task.title, on_cancel=search.cancel)
     outcome = "stopped"
     try:
-        await asyncio.wait({search})
+        with server.status.working(task.title):
+            await asyncio.wait({search})
         if search.cancelled():
             raise JsonRpcRequestCancelled("stopped in the progress bar")
         found = search.result()
