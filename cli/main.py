@@ -13,6 +13,7 @@ import click
 EXIT_INTERRUPTED = 130
 COMMANDS = {
     "complete": ("diffill.cli.complete:complete", "Complete the code at one position of a file."),
+    "corpus": ("diffill.cli.corpus:corpus", "Build the text that a model is trained on."),
     "demo": ("diffill.cli.demo:demo", "Show the language server at work on sample files."),
     "doctor": ("diffill.cli.doctor:doctor", "Report what is found and chosen here, and why."),
     "engine": ("diffill.cli.engine:engine", "Start, stop or look at the warm engine."),

@@ -8,14 +8,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from diffill.model.fim import fim_prompt
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, MIDDLE, PREFIX, Tokenizer
 
-from .sources import SourceFile
 from .spans import HoleConfig, hole, line_start, syntax_nodes
+
+if TYPE_CHECKING:
+    from .corpus import Document
 
 
 class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +50,7 @@ class Example:
 
 
 def examples_of(
-    source: SourceFile, tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
+    source: Document, tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
 ) -> Iterator[Example]:
     """Fresh random examples from one file; call again for another epoch."""
     if not source.text.strip():

@@ -1,4 +1,4 @@
-"""Archives to packed rows: the whole way from package files to what the trainer reads, on all cores."""
+"""A corpus to packed rows: documents to what the trainer reads, on all cores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import msgspec
 
 from diffill.model.tokenizer import Tokenizer
 
+from .corpus import Document, read_documents
+from .corpus.documents import INDEX_FILE
 from .examples import ExampleConfig, examples_of
-from .filters import Filter, strip_licence_header
 from .packing import load_rows, pack, save_rows
-from .sources import Archive, SourceFile, read_archive, read_manifest
 
 REPORT_FILE = "report.json"
 FILES_PER_SHARD = 400
@@ -28,8 +28,8 @@ FILES_PER_SHARD = 400
 class PrepareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is packed, and how."""
 
-    manifest: Path
-    archives: Path
+    corpus: Path
+    """A directory that `diffill corpus build` wrote."""
     tokenizer: Path
     """A checkpoint directory."""
     out: Path
@@ -37,10 +37,7 @@ class PrepareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     epochs: int = 1
     """Each epoch cuts other holes into the same files."""
     held_out: tuple[str, ...] = ()
-    """Archives (prefixes of file names) whose rows only measure."""
-    package_cap: int = 2_000_000
-    """At most this many characters of one archive are used."""
-    benchmark_windows: Path | None = None
+    """Packages, by name, whose rows only measure."""
     examples: ExampleConfig = ExampleConfig()
     seed: int = 0
 
@@ -48,21 +45,16 @@ class PrepareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def prepare(
     config: PrepareConfig, *, on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None
 ) -> dict[str, object]:
-    """Filter, cut, tokenise and pack; returns the report that is also written beside the rows.
+    """Cut, tokenise and pack; returns the report that is also written beside the rows.
 
     Rows are written shard by shard; a shard that is already there is kept, so an interrupted run resumes.
     """
-    archives = read_manifest(config.manifest)
-    train: list[SourceFile] = []
-    measured: list[SourceFile] = []
-    refusals: collections.Counter[str] = collections.Counter()
-    gate = Filter(config.benchmark_windows)
-    for done, archive in enumerate(archives, start=1):
-        kept = list(_accepted(config, archive, gate, refusals))
-        (measured if archive.file.startswith(config.held_out) and config.held_out else train).extend(kept)
-        on_progress("read", done, len(archives))
+    train: list[Document] = []
+    measured: list[Document] = []
+    for document in read_documents(config.corpus):
+        (measured if document.package.split(" ")[0] in config.held_out else train).append(document)
     if not train:
-        raise ValueError(f"manifest: {config.manifest} yields no file to train on")
+        raise ValueError(f"corpus: {config.corpus} holds no document to train on")
     random.Random(config.seed).shuffle(train)
 
     jobs = [
@@ -78,36 +70,18 @@ def prepare(
             tokens += count
             on_progress("pack", done, len(jobs))
     report: dict[str, object] = {
-        "manifest_sha256": hashlib.sha256(config.manifest.read_bytes()).hexdigest(),
+        "corpus_sha256": hashlib.sha256((config.corpus / INDEX_FILE).read_bytes()).hexdigest(),
         "files": len(train),
         "characters": sum(len(source.text) for source in train),
         "held_out_files": len(measured),
         "tokens": tokens,
         "languages": dict(collections.Counter(source.language for source in train)),
-        "refused": dict(refusals.most_common()),
     }
     (config.out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     return report
 
 
-def _accepted(
-    config: PrepareConfig, archive: Archive, gate: Filter, refusals: collections.Counter[str]
-) -> Iterator[SourceFile]:
-    sources = list(read_archive(config.archives, archive))
-    # By a hash of the path, so that a capped package is sampled evenly and always the same way.
-    sources.sort(key=lambda source: hashlib.blake2b(str(source.path).encode()).digest())
-    used = 0
-    for source in sources:
-        reason = "over the package's cap" if used > config.package_cap else gate.refusal(source)
-        if reason:
-            refusals[reason] += 1
-            continue
-        text = strip_licence_header(source.text)
-        used += len(text)
-        yield SourceFile(archive=source.archive, path=source.path, language=source.language, text=text)
-
-
-def _pack_shard(job: tuple[PrepareConfig, str, list[SourceFile], int]) -> int:
+def _pack_shard(job: tuple[PrepareConfig, str, list[Document], int]) -> int:
     """Write one shard of rows; returns its tokens."""
     config, name, sources, seed = job
     path = config.out / name

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from diffill.training.config import dump_config, read_config
+from diffill.training.corpus.build import CorpusConfig
 from diffill.training.corruption import CorruptionConfig
 from diffill.training.prepare import PrepareConfig
 from diffill.training.trainer import TrainConfig
@@ -63,12 +64,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_shipped_stages_are_valid() -> None:
-    """Each file in training/configs is one of the three kinds."""
+    """Each file in training/configs is one of the four kinds."""
     found = {path.stem: path for path in (ROOT / "training" / "configs").glob("*.json")}
     assert found
+    built = {read_config(path, CorpusConfig).out for name, path in found.items() if name.split("-")[-1] == "corpus"}
     for name, path in found.items():
-        if name.endswith("manifest"):
-            continue
-        config = read_config(path, PrepareConfig if name.endswith("rows") else TrainConfig)
-        if isinstance(config, PrepareConfig):
-            assert config.manifest.name in {other.name for other in found.values()}
+        kind = name.split("-")[-1]
+        if kind == "rows":
+            assert read_config(path, PrepareConfig).corpus in built
+        elif kind == "corpus":
+            assert all(manifest.stem in found for manifest in read_config(path, CorpusConfig).manifests)
+        elif kind != "manifest":
+            read_config(path, TrainConfig)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX, Tokenizer
+from diffill.training.corpus import Document
 from diffill.training.examples import Example, ExampleConfig, examples_of
-from diffill.training.sources import SourceFile
 from diffill.training.spans import HoleConfig
 from tests.tiny import tiny_tokenizer
 
@@ -49,8 +48,8 @@ class Queue:
 KINDS = ("whole_line", "rest_of_line", "several_lines", "syntax_node", "random_characters")
 
 
-def source(text: str, language: str = "python") -> SourceFile:
-    return SourceFile(archive="a.whl", path=PurePosixPath("a.py"), language=language, text=text)
+def source(text: str, language: str = "python") -> Document:
+    return Document(text=text, language=language, path="a.py", package="a 1", licence="MIT")
 
 
 def only(kind: str, **rest: float) -> ExampleConfig:

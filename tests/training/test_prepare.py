@@ -1,11 +1,8 @@
-"""From archives to rows: filtered, stripped, held out, resumed."""
+"""From a corpus to rows: held out, resumed."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from diffill.cli.train import train
+from diffill.training.corpus import Document
+from diffill.training.corpus.documents import ShardIndex, write_documents, write_index
 from diffill.training.packing import load_rows
 from diffill.training.prepare import PrepareConfig, prepare
 from tests.tiny import tiny_tokenizer
@@ -23,42 +22,30 @@ def module(name: str, functions: int = 12) -> str:
     return "".join(f"def {name}_{n}(first, second):\n    return first * {n} + second\n\n\n" for n in range(functions))
 
 
-ARCHIVES = {
-    "kept-1.whl": {
-        "kept/a.py": "# Copyright 2020 Someone\n" + module("alpha"),
-        "kept/b.py": module("beta"),
-        "kept/copy.py": module("beta"),
-        "kept/tests/c.py": module("gamma"),
-        # Nothing is left of it once the licence is stripped.
-        "kept/licence.py": "# Copyright 2020 Someone\n" + "# All rights are reserved by someone.\n" * 10,
-    },
-    "measured-1.whl": {"measured/a.py": module("delta")},
+DOCUMENTS = {
+    "kept": [module("alpha"), module("beta"), "\n"],
+    "measured": [module("delta")],
 }
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> PrepareConfig:
-    (tmp_path / "archives").mkdir()
-    manifest = []
-    for name, members in ARCHIVES.items():
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w") as archive:
-            for path, text in members.items():
-                archive.writestr(path, text)
-        (tmp_path / "archives" / name).write_bytes(stream.getvalue())
-        digest = hashlib.sha256(stream.getvalue()).hexdigest()
-        manifest.append({"file": name, "sha256": digest, "licence": "MIT"})
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    documents = [
+        Document(text=text, language="python", path=f"{at}.py", package=f"{name} 1.0", licence="MIT")
+        for name, texts in DOCUMENTS.items()
+        for at, text in enumerate(texts)
+    ]
+    shards = list(write_documents(tmp_path / "corpus", documents))
+    write_index(tmp_path / "corpus", ShardIndex(documents=shards))
     (tmp_path / "tokenizer").mkdir()
     tiny_tokenizer().save(tmp_path / "tokenizer")
     return PrepareConfig(
-        manifest=tmp_path / "manifest.json",
-        archives=tmp_path / "archives",
+        corpus=tmp_path / "corpus",
         tokenizer=tmp_path / "tokenizer",
         out=tmp_path / "rows",
         row_length=512,
         epochs=2,
-        held_out=("measured-",),
+        held_out=("measured",),
     )
 
 
@@ -67,14 +54,13 @@ def texts(path: Path) -> str:
     return tiny_tokenizer().decode(np.asarray(rows.tokens).ravel().tolist())
 
 
-def test_archives_become_rows(config: PrepareConfig) -> None:
+def test_documents_become_rows(config: PrepareConfig) -> None:
     seen: list[tuple[str, int, int]] = []
     report = prepare(config, on_progress=lambda *progress: seen.append(progress))
     assert report["files"] == 3
     assert report["held_out_files"] == 1
-    assert report["refused"] == {"duplicate": 1, "tests": 1}
     assert report["languages"] == {"python": 3}
-    assert seen == [("read", 1, 2), ("read", 2, 2), ("pack", 1, 3), ("pack", 2, 3), ("pack", 3, 3)]
+    assert seen == [("pack", 1, 3), ("pack", 2, 3), ("pack", 3, 3)]
     names = ["held-out", "report.json", "train-00-000", "train-01-000"]
     assert sorted(path.name for path in config.out.iterdir()) == names
     assert json.loads((config.out / "report.json").read_text()) == report
@@ -85,7 +71,7 @@ def test_archives_become_rows(config: PrepareConfig) -> None:
     trained, measured = texts(config.out / "train-00-000"), texts(config.out / "held-out")
     assert "alpha_" in trained and "beta_" in trained
     assert "delta_" in measured
-    for text, absent in ((trained, "delta_"), (measured, "alpha_"), (trained, "gamma_"), (trained, "Copyright")):
+    for text, absent in ((trained, "delta_"), (measured, "alpha_")):
         assert absent not in text
 
     # An interrupted run: what is there stays, what is missing is made the same again.
@@ -99,17 +85,16 @@ def test_archives_become_rows(config: PrepareConfig) -> None:
 
 
 def as_json(config: PrepareConfig, **changes: Any) -> str:
-    names = ("manifest", "archives", "tokenizer", "out")
-    return json.dumps({name: str(getattr(config, name)) for name in names} | {"held_out": ["kept-"]} | changes)
+    names = ("corpus", "tokenizer", "out")
+    return json.dumps({name: str(getattr(config, name)) for name in names} | {"held_out": ["kept"]} | changes)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"colour": 1}, "colour"),
-        ({"held_out": ["kept-", "measured-"]}, "yields no file to train on"),
-        ({"archives": "nowhere"}, "archives: cannot read nowhere"),
-        ({"manifest": "nowhere.json"}, "manifest: nowhere.json"),
+        ({"held_out": ["kept", "measured"]}, "holds no document to train on"),
+        ({"corpus": "nowhere"}, "corpus: cannot read nowhere"),
     ],
 )
 def test_command_refuses_in_one_line(

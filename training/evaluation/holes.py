@@ -11,7 +11,7 @@ from diffill.model.fim import cut_before_cursor
 from diffill.model.request import Decoder, DecodeRequest, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
-from ..sources import LANGUAGES
+from ..languages import EXTENSIONS
 from .judgement import Judgement, Report, report, timed_decode
 
 SKIPPED = {"node_modules", "build", "dist", "vendor"}
@@ -95,7 +95,7 @@ def _files(repository: Path) -> Iterator[Path]:
     for path in sorted(repository.rglob("*")):
         inside = path.relative_to(repository).parts
         hidden = any(part.startswith(".") or part in SKIPPED for part in inside)
-        if path.suffix in LANGUAGES and not hidden and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
+        if path.suffix in EXTENSIONS and not hidden and path.is_file() and path.stat().st_size <= MAX_FILE_BYTES:
             yield path
 
 

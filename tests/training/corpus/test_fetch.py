@@ -1,0 +1,88 @@
+"""Fetching: what is missing and only that, checked against the pin. The clients are stand-ins on the PATH."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from diffill.cli.corpus import corpus
+from diffill.training.corpus.fetch import _wheel_tags, fetch
+from diffill.training.corpus.manifest import Package, PinnedFile, read_manifest
+
+CONTENT = b"an archive\n"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+CLIENT = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in *absent*) echo "no such package" >&2; exit 1;; esac
+echo "an archive" > a-1.tgz
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the stand-in for npm writes how it was called."""
+    client = tmp_path / "bin" / "npm"
+    client.parent.mkdir()
+    client.write_text(CLIENT.format(log=tmp_path / "log"))
+    client.chmod(client.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", str(client.parent), prepend=os.pathsep)
+    return tmp_path / "log"
+
+
+def package(name: str = "a", sha256: str = DIGEST) -> Package:
+    return Package(
+        kind="npm", name=name, version="1", licence="MIT", files=(PinnedFile(file="a-1.tgz", sha256=sha256),)
+    )
+
+
+def test_what_is_missing_is_fetched_once(tmp_path: Path, log: Path) -> None:
+    assert fetch([package()], tmp_path / "archives") == []
+    assert fetch([package()], tmp_path / "archives") == []
+    assert (tmp_path / "archives" / "a-1.tgz").read_bytes() == CONTENT
+    assert log.read_text().splitlines() == ["pack --silent --ignore-scripts a@1"]
+    (tmp_path / "archives" / "a-1.tgz").write_bytes(b"cut short")
+    assert fetch([package()], tmp_path / "archives") == []
+    assert (tmp_path / "archives" / "a-1.tgz").read_bytes() == CONTENT
+
+
+def test_another_file_than_the_pinned_one_never_arrives(tmp_path: Path, log: Path) -> None:
+    (problem,) = fetch([package(sha256="0" * 64)], tmp_path / "archives")
+    assert problem.startswith("a 1: archives: ") and "is not the pinned one" in problem
+    assert list((tmp_path / "archives").iterdir()) == []
+
+
+def test_a_failure_is_named_and_the_others_are_fetched(tmp_path: Path, log: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    problems = fetch([package("absent"), package()], tmp_path / "archives", on_progress=lambda *done: seen.append(done))
+    assert problems == ["absent 1: npm: no such package"]
+    assert (tmp_path / "archives" / "a-1.tgz").exists()
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_pin_writes_the_manifest(tmp_path: Path, log: Path) -> None:
+    path = tmp_path / "manifest.json"
+    options = ["--manifest", str(path), "--archives", str(tmp_path / "archives")]
+    result = CliRunner().invoke(corpus, ["pin", "npm", "a", "1", "--licence", "MIT", *options])
+    assert result.exit_code == 0, result.stderr
+    assert read_manifest(path) == [package()]
+    for name, licence in (("b", "GPL-3.0-only"), ("absent", "MIT")):
+        result = CliRunner().invoke(corpus, ["pin", "npm", name, "1", "--licence", licence, *options])
+        assert result.exit_code == 2
+        assert read_manifest(path) == [package()]
+
+
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        ("a-1-py3-none-any.whl", ["--python-version", "3.13"]),
+        ("a-1-cp311-cp311-manylinux_2_17_x86_64.whl", ["--python-version", "3.11", "--platform=manylinux_2_17_x86_64"]),
+        ("a-1-cp39-abi3-manylinux_2_28_x86_64.whl", ["--python-version", "3.13", "--platform=manylinux_2_28_x86_64"]),
+    ],
+)
+def test_pip_is_asked_for_the_pinned_wheel(file: str, options: list[str]) -> None:
+    assert _wheel_tags(file) == options
