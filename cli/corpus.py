@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .edits import edits, faults
 from .options import json_option
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ processes_option = click.option("--processes", type=click.IntRange(min=1), help=
 @click.group()
 def corpus() -> None:
     """Fetch pinned archives, build the corpus, carry it elsewhere."""
+
+
+corpus.add_command(edits)
+corpus.add_command(faults)
 
 
 @corpus.command()

@@ -10,6 +10,8 @@ import pytest
 from diffill.training.config import dump_config, read_config
 from diffill.training.corpus.build import CorpusConfig
 from diffill.training.corruption import CorruptionConfig
+from diffill.training.edits.build import BuildConfig
+from diffill.training.edits.fault_set import FaultSetConfig
 from diffill.training.prepare import PrepareConfig
 from diffill.training.trainer import TrainConfig
 
@@ -64,7 +66,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_shipped_stages_are_valid() -> None:
-    """Each file in training/configs is one of the four kinds."""
+    """Each file in training/configs is one of the known kinds."""
     found = {path.stem: path for path in (ROOT / "training" / "configs").glob("*.json")}
     assert found
     built = {read_config(path, CorpusConfig).out for name, path in found.items() if name.split("-")[-1] == "corpus"}
@@ -74,5 +76,9 @@ def test_shipped_stages_are_valid() -> None:
             assert read_config(path, PrepareConfig).corpus in built
         elif kind == "corpus":
             assert all(manifest.stem in found for manifest in read_config(path, CorpusConfig).manifests)
+        elif kind in ("edits", "faults"):
+            listed = read_config(path, BuildConfig if kind == "edits" else FaultSetConfig)
+            named = [listed.manifest] if isinstance(listed, FaultSetConfig) else [listed.histories, listed.releases]
+            assert all(manifest is not None and manifest.stem in found for manifest in named)
         elif kind != "manifest":
             read_config(path, TrainConfig)

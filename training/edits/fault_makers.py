@@ -1,0 +1,174 @@
+"""Ways to make a fault that several languages share; each takes a node and gives the bytes to replace, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tree_sitter import Node
+
+from .faults import Edit, Make, Surroundings
+
+CLOSING = {b")", b"]", b"}"}
+
+
+def swap_token(tokens: Mapping[bytes, tuple[bytes, ...]]) -> Make:
+    """Another operator or word in place of a direct child that is one of `tokens`."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        for child in node.children:
+            others = tokens.get(text_of(child, around))
+            if others and (not child.is_named or child.child_count == 0):
+                return child.start_byte, child.end_byte, around.generator.choice(others)
+        return None
+
+    return make
+
+
+def swap_whole(texts: Mapping[bytes, tuple[bytes, ...]]) -> Make:
+    """Another word in place of the whole node."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        others = texts.get(text_of(node, around))
+        return (node.start_byte, node.end_byte, around.generator.choice(others)) if others else None
+
+    return make
+
+
+def off_by_one(node: Node, around: Surroundings) -> Edit | None:
+    """A small whole number one too high or one too low, where numbers count something."""
+    digits = text_of(node, around)
+    if not digits.isdigit() or len(digits) > 3 or node.parent is None:
+        return None
+    value = int(digits)
+    other = value + around.generator.choice((-1, 1)) if value else 1
+    return node.start_byte, node.end_byte, str(other).encode()
+
+
+def swapped_arguments(node: Node, around: Surroundings) -> Edit | None:
+    """Two neighbours of a list of arguments in the wrong order."""
+    plain = [child for child in node.named_children if child.type not in ("comment", "keyword_argument")]
+    if len(plain) < 2:
+        return None
+    at = around.generator.randrange(len(plain) - 1)
+    first, second = plain[at], plain[at + 1]
+    between = around.source[first.end_byte : second.start_byte]
+    if b"\n" in around.source[first.start_byte : second.end_byte]:
+        return None
+    return first.start_byte, second.end_byte, text_of(second, around) + between + text_of(first, around)
+
+
+def wrong_name(node: Node, around: Surroundings) -> Edit | None:
+    """Another name of the same function."""
+    name = text_of(node, around)
+    others = [other for other in around.names if other != name and other not in (b"self", b"cls", b"this")]
+    if not others or not is_used(node):
+        return None
+    return node.start_byte, node.end_byte, around.generator.choice(others)
+
+
+def misspelled_name(node: Node, around: Surroundings) -> Edit | None:
+    """A slip of the fingers in a name that is used."""
+    name = text_of(node, around).decode(errors="replace")
+    if len(name) < 4 or not name.isascii() or not is_used(node):
+        return None
+    at = around.generator.randrange(1, len(name) - 1)
+    slips = [
+        name[:at] + name[at + 1] + name[at] + name[at + 2 :],
+        name[:at] + name[at + 1 :],
+        name[:at] + name[at] + name[at:],
+        name + "s" if not name.endswith("s") else name[:-1],
+    ]
+    slip = around.generator.choice(slips)
+    return (node.start_byte, node.end_byte, slip.encode()) if slip != name else None
+
+
+def deleted_line(node: Node, around: Surroundings) -> Edit | None:
+    """The whole lines of a statement gone; a block keeps at least one statement."""
+    start, end = whole_lines(node, around.source)
+    alone = node.parent is None or sum(child.type != "comment" for child in node.parent.named_children) < 2
+    own_lines = around.source[start : node.start_byte].strip() == around.source[node.end_byte : end].strip() == b""
+    return (start, end, b"") if own_lines and not alone and node.end_point.row - node.start_point.row < 6 else None
+
+
+def without_word(word: bytes) -> Make:
+    """`word` and the space behind it gone from the front of a node."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        code = text_of(node, around)
+        rest = code[len(word) :].lstrip()
+        if not code.startswith(word + b" ") or not rest or rest == b";":
+            return None
+        return node.start_byte, node.end_byte - len(rest), b""
+
+    return make
+
+
+def unclosed_bracket(node: Node, around: Surroundings) -> Edit | None:
+    last = node.children[-1] if node.children else None
+    return (last.start_byte, last.end_byte, b"") if last is not None and text_of(last, around) in CLOSING else None
+
+
+def extra_bracket(node: Node, around: Surroundings) -> Edit | None:
+    last = node.children[-1] if node.children else None
+    if last is None or text_of(last, around) not in CLOSING:
+        return None
+    return last.end_byte, last.end_byte, text_of(last, around)
+
+
+def missing_comma(node: Node, around: Surroundings) -> Edit | None:
+    commas = [child for child in node.children[:-2] if child.type == ","]
+    if not commas:
+        return None
+    comma = around.generator.choice(commas)
+    return comma.start_byte, comma.end_byte, b""
+
+
+def doubled_line(node: Node, around: Surroundings) -> Edit | None:
+    """A statement of one line twice."""
+    start, end = whole_lines(node, around.source)
+    if node.start_point.row != node.end_point.row or around.source[start : node.start_byte].strip():
+        return None
+    return end, end, around.source[start:end]
+
+
+def negated(prefix: bytes, field: str = "condition") -> Make:
+    """The opposite condition."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        condition = node.child_by_field_name(field)
+        if condition is None:
+            return None
+        start, end, code = condition.start_byte, condition.end_byte, text_of(condition, around)
+        if code.startswith(b"("):
+            start, end, code = start + 1, end - 1, code[1:-1]
+        if code.startswith(prefix):
+            return start, end, code[len(prefix) :]
+        simple = all(word not in code for word in (b" and ", b" or ", b"&&", b"||", b"\n", b" if ", b"=", b"<", b">"))
+        return (start, end, prefix + code) if simple else None
+
+    return make
+
+
+def is_used(node: Node) -> bool:
+    """False for the name in a definition, an import, a parameter list or a keyword."""
+    parent = node.parent
+    if parent is None or parent.type.endswith(("definition", "declaration", "declarator", "parameter", "parameters")):
+        return False
+    if parent.type in ("keyword_argument", "dotted_name", "aliased_import", "import_specifier", "export_specifier"):
+        return parent.type == "keyword_argument" and parent.child_by_field_name("value") == node
+    return parent.child_by_field_name("attribute") != node and parent.child_by_field_name("left") != node
+
+
+def whole_lines(node: Node, source: bytes) -> tuple[int, int]:
+    """Bytes from the start of the first line of a node to behind the newline of its last."""
+    end = source.find(b"\n", node.end_byte)
+    return source.rfind(b"\n", 0, node.start_byte) + 1, len(source) if end < 0 else end + 1
+
+
+def text_of(node: Node, around: Surroundings) -> bytes:
+    return around.source[node.start_byte : node.end_byte]
+
+
+def on(test: Callable[[Node, Surroundings], bool], make: Make) -> Make:
+    """`make` only where `test` holds."""
+    return lambda node, around: make(node, around) if test(node, around) else None
