@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -11,15 +12,14 @@ import torch
 
 from .cache import KVCache
 from .checkpoint import checkpoint_hash
+from .config import ModelConfig
 from .decoding import EDIT_MODES, MODES, Answer, Snapshot
 from .device import choose_device
-from .network import PREFILL_TOKENS, Network, load_network
+from .loading import load_network
+from .network import PREFILL_TOKENS, Network
 from .request import Alternative, Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .threads import FreeCores
 from .tokenizer import END_OF_MIDDLE, Tokenizer
-
-CACHES = 4
-"""Documents whose keys and values are held; one of 1,000 tokens takes 92 MB in fp64."""
 
 
 def never() -> bool:
@@ -35,7 +35,7 @@ class BlockDecoder:
         spaceless = ~tokenizer.begins_with_space
         spaceless[END_OF_MIDDLE] = False
         self._spaceless = torch.from_numpy(spaceless).to(network.device)
-        self._caches: list[KVCache] = []
+        self.pool = network.new_pool()
         self._cores = FreeCores() if network.device.type == "cpu" else None
 
     def decode(
@@ -55,38 +55,49 @@ class BlockDecoder:
             raise ValueError(problem)
         began = time.perf_counter()
         if self._cores is not None:
-            torch.set_num_threads(self._cores.count())
-        *prompt, last = unpack_ids(request.prompt)
-        draft = unpack_ids(request.draft)
-        cache, cached = self._cache_for(prompt)
-        self._prefill(cache, prompt[cached:], is_cancelled)
-        prefilled = time.perf_counter()
+            self.network.use_cores(self._cores.count())
+        with contextlib.ExitStack() as caches:
 
-        answer = Answer(
-            max_tokens=request.max_tokens,
-            ends_line=self._ends_line if request.stop_at_line_end else None,
-            refused_first=self._spaceless if request.starts_with_space else None,
-            choices=request.candidates,
-        )
-        passes = 0
+            def opened(cache: KVCache) -> KVCache:
+                caches.callback(self.pool.close, cache)
+                return cache
 
-        def fill(answer: Answer, last: int) -> None:
-            nonlocal passes
-            start = (self.network, cache, last, answer)
-            for snapshot in EDIT_MODES[request.mode](*start, draft) if draft else MODES[request.mode](*start):
-                passes += 1
-                if on_step is not None:
-                    on_step(_step(snapshot, passes))
-                if is_cancelled():
-                    raise Cancelled
+            *prompt, last = unpack_ids(request.prompt)
+            draft = unpack_ids(request.draft)
+            cache = opened(self.pool.open(prompt))
+            cached = cache.length
+            self._prefill(cache, prompt[cached:], is_cancelled)
+            prefilled = time.perf_counter()
 
-        fill(answer, last)
-        others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
-        for other in others:
-            if other.finish is None:
-                text = [*prompt, last, *other.tokens[:-1]]
-                self._prefill(cache, text[cache.reuse(text) :], is_cancelled)
-                fill(other, other.tokens[-1])
+            answer = Answer(
+                max_tokens=request.max_tokens,
+                ends_line=self._ends_line if request.stop_at_line_end else None,
+                refused_first=self._spaceless if request.starts_with_space else None,
+                choices=request.candidates,
+            )
+            passes = 0
+
+            def fill(answer: Answer, cache: KVCache, last: int) -> None:
+                nonlocal passes
+                start = (self.network, cache, last, answer)
+                for snapshot in EDIT_MODES[request.mode](*start, draft) if draft else MODES[request.mode](*start):
+                    passes += 1
+                    if on_step is not None:
+                        on_step(_step(snapshot, passes))
+                    if is_cancelled():
+                        raise Cancelled
+
+            if request.max_tokens:
+                fill(answer, cache, last)
+            else:
+                answer.finish = "length"
+            others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
+            for other in others:
+                if other.finish is None:
+                    text = [*prompt, last, *other.tokens[:-1]]
+                    fork = opened(self.pool.fork(cache, min(len(text), cache.length)))
+                    self._prefill(fork, text[fork.length :], is_cancelled)
+                    fill(other, fork, other.tokens[-1])
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
             finish=answer.ended,
@@ -99,19 +110,6 @@ class BlockDecoder:
             token_scores=tuple(answer.log_probability[: len(answer.tokens)]),
             alternatives=tuple(sorted(map(_alternative, others), key=attrgetter("score"), reverse=True)),
         )
-
-    def _cache_for(self, prompt: Sequence[int]) -> tuple[KVCache, int]:
-        """The cache that shares most with `prompt`, cut to what it shares; most recently used last."""
-        shared = [cache.shared(prompt) for cache in self._caches]
-        best = max(range(len(shared)), key=shared.__getitem__, default=None)
-        if best is not None and shared[best] >= len(prompt) // 4:
-            cache = self._caches.pop(best)
-        elif len(self._caches) < CACHES:
-            cache = self.network.new_cache()
-        else:
-            cache = self._caches.pop(0)  # nothing fits: the least recently used document gives way
-        self._caches.append(cache)
-        return cache, cache.reuse(prompt)
 
     def _prefill(self, cache: KVCache, tokens: Sequence[int], is_cancelled: Callable[[], bool]) -> None:
         for at in range(0, len(tokens), PREFILL_TOKENS):
@@ -148,20 +146,17 @@ def load_decoder(
         device=chosen,
         vocabulary_size=config.vocabulary_size,
         block_size=config.block_size,
-        parameters=_parameters(
-            config.vocabulary_size,
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_layers,
-            (config.num_heads + 2 * config.num_key_value_heads) * config.head_size,
-        ),
+        parameters=_parameters(config),
     )
     return BlockDecoder(network, tokenizer=tokenizer, info=info)
 
 
-def _parameters(vocabulary: int, hidden: int, intermediate: int, layers: int, qkv: int) -> int:
+def _parameters(config: ModelConfig) -> int:
     """Weights of the matrices; the tied embedding counts once."""
-    return vocabulary * hidden + layers * hidden * (qkv + hidden + 3 * intermediate)
+    attended = config.num_heads * config.head_size
+    key_values = 2 * config.num_key_value_heads * config.head_size
+    layer = config.hidden_size * (2 * attended + key_values + 3 * config.intermediate_size)
+    return config.vocabulary_size * config.hidden_size + config.num_layers * layer
 
 
 def _alternative(answer: Answer) -> Alternative:

@@ -43,7 +43,7 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Token ids of the whole prompt: `SUFFIX suffix PREFIX prefix MIDDLE`, and what of the middle is given."""
     mode: Mode = "verify"
     max_tokens: int = 64
-    """At most this many new tokens, end-of-middle not counted."""
+    """At most this many new tokens, end-of-middle not counted; 0 only reads the prompt, ahead of a request to come."""
     stop_at_line_end: bool = False
     """Stop after the first token that ends a line (it is part of the answer; the caller trims)."""
     starts_with_space: bool = False
@@ -74,8 +74,8 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 return f"{name}: a token id is not below the vocabulary size {vocabulary_size}"
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             return f"candidates: {self.candidates} is not between 1 and {MAX_CANDIDATES}"
-        if not 1 <= self.max_tokens <= MAX_NEW_TOKENS:
-            return f"max_tokens: {self.max_tokens} is not between 1 and {MAX_NEW_TOKENS}"
+        if not 0 <= self.max_tokens <= MAX_NEW_TOKENS:
+            return f"max_tokens: {self.max_tokens} is not between 0 and {MAX_NEW_TOKENS}"
         return None
 
 

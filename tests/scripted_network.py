@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffill.model.cache import KVCache
+from diffill.model.cache import KVCache, PagePool
 from diffill.model.config import ModelConfig
 from diffill.model.network import Block, Prediction
 
@@ -38,9 +38,16 @@ class ScriptedNetwork:
         """Of every step: what the cache held, the clean tokens, the blocks."""
 
     def new_cache(self) -> KVCache:
-        return KVCache(self.config, device=self.device, dtype=torch.float32)
+        return self.new_pool().open([])
+
+    def new_pool(self) -> PagePool:
+        return empty_pool()
+
+    def use_cores(self, count: int) -> None:
+        pass
 
     def step(self, cache: KVCache, clean: Sequence[int], blocks: Sequence[Block] = ()) -> Tensor:
+        cache.reserve(len(clean) + sum(len(block.tokens) for block in blocks))
         held = tuple(cache.tokens)
         self.steps.append((held, tuple(clean), tuple(blocks)))
         rows = [(self._next((*held, *clean[: index + 1])), self._log_probability) for index in range(len(clean))]
@@ -55,6 +62,11 @@ class ScriptedNetwork:
 
     def predict(self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1) -> Prediction:
         return Prediction([int(token) for token in states[:, 0]], states[:, 1].tolist())
+
+
+def empty_pool() -> PagePool:
+    """Caches that hold tokens and nothing else."""
+    return PagePool(lambda pages: torch.empty(pages, 0), capacity=64)
 
 
 def as_network(network: ScriptedNetwork) -> Any:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from diffill.model.checkpoint import SCALE_SUFFIX, quantize_rows, save_checkpoint
 from diffill.model.config import ModelConfig
+from diffill.model.loading import build_network
 from diffill.model.network import Network
 from diffill.model.quantize import load_int8
 from diffill.model.tokenizer import NUM_CONTROL_IDS, Tokenizer
+from diffill.model.torch_network import TorchNetwork
 from diffill.model.transformer import Transformer
 
 VOCABULARY_SIZE = NUM_CONTROL_IDS + 256
@@ -37,7 +39,7 @@ def tiny_config(**changes: Any) -> ModelConfig:
         "num_layers": 2,
         "num_heads": 4,
         "num_key_value_heads": 2,
-        "head_size": 16,
+        "head_size": 32,
         "rope_theta": 10_000.0,
         "norm_epsilon": 1e-5,
         "max_positions": 4096,
@@ -64,20 +66,24 @@ def tiny_transformer(config: ModelConfig, seed: int = 0) -> Transformer:
     return model.eval().requires_grad_(False)
 
 
-def tiny_network(config: ModelConfig, seed: int = 0, *, dtype: torch.dtype = torch.int8) -> Network:
-    """A network on the CPU, in int8 as shipped or in float32."""
+def tiny_network(
+    config: ModelConfig, seed: int = 0, *, dtype: torch.dtype = torch.int8, plain: bool = False
+) -> Network:
+    """A network on the CPU, in int8 as shipped or in float32; `plain` is int8 in torch, where there is a choice."""
     if dtype != torch.int8:
-        return Network(tiny_transformer(config, seed), device=torch.device("cpu"))
+        return TorchNetwork(tiny_transformer(config, seed), device=torch.device("cpu"))
     stored: dict[str, Tensor] = {}
     for name, weight in tiny_weights(config, seed).items():
         if weight.dim() == 2:
             stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(weight)
         else:
             stored[name] = weight
+    if not plain:
+        return build_network(config, stored, device=torch.device("cpu"))
     with torch.device("meta"):
         model = Transformer(config)
     load_int8(model, stored)
-    return Network(model, device=torch.device("cpu"))
+    return TorchNetwork(model, device=torch.device("cpu"))
 
 
 def tiny_checkpoint(

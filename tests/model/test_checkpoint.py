@@ -27,7 +27,7 @@ from diffill.model.checkpoint import (
     verify,
 )
 from diffill.model.config import CONFIG_FILE, ModelConfig
-from diffill.model.network import load_network
+from diffill.model.loading import load_network
 from diffill.model.tokenizer import TOKENIZER_FILE
 from tests.tiny import tiny_checkpoint, tiny_config, tiny_tokenizer, tiny_weights
 

@@ -23,6 +23,7 @@ from diffill.model.request import DecodeRequest, Mode, ModelInfo, pack_ids
 from diffill.model.threads import FreeCores
 from diffill.model.tokenizer import DELETE, END_OF_MIDDLE, INSERT, MASK, NUM_CONTROL_IDS, UPDATED
 from diffill.training.alignment import edit_labels
+from tests.scripted_network import empty_pool
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network, tiny_tokenizer
 
 PROMPT = [30, 31, 32, UPDATED]
@@ -52,9 +53,10 @@ class Editor:
         self.windows: list[tuple[int, ...]] = []
 
     def new_cache(self) -> KVCache:
-        return KVCache(self.config, device=torch.device("cpu"), dtype=torch.float32)
+        return empty_pool().open([])
 
     def step(self, cache: KVCache, clean: Sequence[int], blocks: Sequence[Block] = ()) -> Tensor:
+        cache.reserve(len(clean))
         held = len(cache.tokens) + len(clean) - len(PROMPT)  # of the answer, in front of a block
         rows = [(self._token(held - len(clean) + 1 + index), self.certainty) for index in range(len(clean))]
         for block in blocks:
@@ -190,6 +192,7 @@ class Noise(Editor):
         self._random = random.Random(seed)
 
     def step(self, cache: KVCache, clean: Sequence[int], blocks: Sequence[Block] = ()) -> Tensor:
+        cache.reserve(len(clean))
         rows = len(clean) + sum(len(block.tokens) for block in blocks)
         said = [40, 41, 42, *([END_OF_MIDDLE] if self._random.random() < 0.5 else []), DELETE, INSERT]
         return torch.tensor(

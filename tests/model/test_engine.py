@@ -12,7 +12,7 @@ import torch
 
 from diffill.model.checkpoint import checkpoint_hash
 from diffill.model.device import choose_device
-from diffill.model.engine import CACHES, BlockDecoder, load_decoder
+from diffill.model.engine import BlockDecoder, load_decoder
 from diffill.model.network import PREFILL_TOKENS
 from diffill.model.request import (
     MAX_NEW_TOKENS,
@@ -120,22 +120,28 @@ def test_cancellation_leaves_a_cache_to_go_on_with(mode: Mode, passes: int) -> N
     assert said(result) == said(new_decoder().decode(wanted))
 
 
-def test_more_documents_than_caches() -> None:
-    """The least recently used document gives way, and every answer is as if there were no other document."""
+def test_documents_take_turns() -> None:
+    """Every answer is as if there were no other document, and none has to be read again."""
     decoder = new_decoder()
-    prompts = [prompt_of(text(30, 10 + seed), text(20, 20 + seed)) for seed in range(CACHES + 2)]
+    prompts = [prompt_of(text(30, 10 + seed), text(20, 20 + seed)) for seed in range(8)]
     alone = [said(new_decoder().decode(request_of(prompt, max_tokens=4))) for prompt in prompts]
     for prompt, wanted in zip(prompts, alone, strict=True):
         result = decoder.decode(request_of(prompt, max_tokens=4))
         assert said(result) == wanted
         assert result.cached_tokens <= 1  # all prompts begin with SUFFIX
-    # The last four are held; asking for them in order touches each, so that 0 then replaces the oldest of them, 2.
-    for index in (2, 3, 4, 5):
-        result = decoder.decode(request_of(prompts[index], max_tokens=4))
-        assert (result.cached_tokens, said(result)) == (len(prompts[index]) - 1, alone[index])
-    assert decoder.decode(request_of(prompts[0], max_tokens=4)).cached_tokens <= 1
-    assert decoder.decode(request_of(prompts[3], max_tokens=4)).cached_tokens == len(prompts[3]) - 1
-    assert decoder.decode(request_of(prompts[2], max_tokens=4)).cached_tokens <= 1
+    for prompt, wanted in zip(prompts, alone, strict=True):
+        result = decoder.decode(request_of(prompt, max_tokens=4))
+        assert (result.cached_tokens, said(result)) == (len(prompt) - 1, wanted)
+
+
+def test_a_prompt_read_ahead_answers_sooner_and_the_same() -> None:
+    decoder = new_decoder()
+    wanted = request_of(prompt_of(text(90, 1), text(60, 2)))
+    ahead = decoder.decode(msgspec.structs.replace(wanted, max_tokens=0))
+    assert (ahead.tokens, ahead.finish, ahead.forward_passes) == (b"", "length", 0)
+    result = decoder.decode(wanted)
+    assert result.cached_tokens == 90 + 60 + 2
+    assert said(result) == said(new_decoder().decode(wanted))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -211,7 +217,6 @@ def test_a_prompt_of_one_token() -> None:
         (request_of([VOCABULARY_SIZE]), "prompt"),
         (request_of([2**32 - 1]), "prompt"),
         (request_of([20] * (MAX_PROMPT_TOKENS + 1)), "prompt"),
-        (request_of([20], max_tokens=0), "max_tokens"),
         (request_of([20], max_tokens=-1), "max_tokens"),
         (request_of([20], max_tokens=MAX_NEW_TOKENS + 1), "max_tokens"),
     ],
@@ -278,7 +283,10 @@ def test_a_candidate_goes_on_as_if_its_beginning_had_been_typed() -> None:
     best = unpack_ids(result.tokens)
     for other in result.alternatives:
         ids = unpack_ids(other.tokens)
-        differs = next(at for at, token in enumerate(ids) if token != best[at])
+        differs = next((at for at, token in enumerate(ids) if token != best[at]), len(ids))
+        if differs == len(ids):  # it ends where the other goes on
+            assert other.finish == "eom"
+            continue
         typed = request_of([*prompt, *ids[: differs + 1]], max_tokens=10 - differs - 1)
         assert ids[differs + 1 :] == unpack_ids(new_decoder().decode(typed).tokens)
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from diffill.model.checkpoint import load_checkpoint, verify
 from diffill.model.config import ModelConfig
-from diffill.model.network import Network
 from diffill.model.tokenizer import CONTROL_NAMES, NUM_CONTROL_IDS, Tokenizer
+from diffill.model.torch_network import TorchNetwork
 from diffill.model.transformer import Transformer, causal_attention
 from diffill.training.convert import convert_gguf
 from tests.llama import as_llama
@@ -121,7 +121,7 @@ def test_every_token_of_llama_cpp_is_ours_or_nearly(start: Path, model: Transfor
 
 def test_greedy_continuations_agree_with_llama_cpp(start: Path, model: Transformer) -> None:
     """Through the product's own step and cache. One near tie sends the rest elsewhere, so not all can agree."""
-    tokenizer, network = Tokenizer.load(start), Network(model, device=torch.device("cpu"))
+    tokenizer, network = Tokenizer.load(start), TorchNetwork(model, device=torch.device("cpu"))
     agreeing = 0
     for continuation in CONTINUATIONS:
         cache = network.new_cache()

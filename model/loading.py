@@ -1,0 +1,75 @@
+"""A checkpoint onto a device, in the form that the device computes fastest."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint
+from .config import ModelConfig
+from .cpu import packable, runs_here
+from .network import Network
+from .quantize import load_int8
+from .torch_network import TorchNetwork
+from .transformer import Transformer
+
+
+def load_network(
+    directory: Path, *, device: torch.device, on_progress: Callable[[float], None] = lambda share: None
+) -> Network:
+    """Build the network of a checkpoint on a device: int8 on the CPU where it is stored so, bf16 on an accelerator.
+
+    Raises:
+        ValueError: a broken checkpoint, or weights of another shape than `config.json` says; one line.
+    """
+    compiling = threading.Thread(target=_compile_ahead, args=(directory, device), name="compile")
+    compiling.start()  # while the weights are read, which leaves a core to it
+    config, tensors = load_checkpoint(directory, on_progress=on_progress)
+    compiling.join()
+    with torch.device("meta"):
+        model = Transformer(config)
+    _check_shapes(directory, model, tensors)
+    return build_network(config, tensors, device=device)
+
+
+def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> Network:
+    """The network of tensors as a checkpoint stores them; those that are packed in another order are taken out."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    quantised = any(name.endswith(SCALE_SUFFIX) for name in tensors)
+    if quantised and device.type == "cpu":
+        if runs_here(config) and packable(tensors):
+            from .cpu.network import CpuNetwork
+
+            return CpuNetwork(config, tensors)
+        load_int8(model, tensors)
+    else:
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        weights = {name: tensor.to(device, dtype) for name, tensor in dequantize(tensors).items()}
+        model.load_state_dict(weights, assign=True)
+    return TorchNetwork(model, device=device)
+
+
+def _compile_ahead(directory: Path, device: torch.device) -> None:
+    with contextlib.suppress(Exception):  # said again where the result is used
+        config = ModelConfig.load(directory)
+        if device.type == "cpu" and runs_here(config):
+            from .cpu.program import compiled
+
+            compiled(config)
+
+
+def _check_shapes(directory: Path, model: Transformer, tensors: dict[str, Tensor]) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.endswith(SCALE_SUFFIX)}
+    if wanted != found:
+        name = sorted(set(wanted.items()) ^ set(found.items()))[0][0]
+        raise ValueError(
+            f"checkpoint: {directory}: {name} is {found.get(name, 'missing')}, "
+            f"config.json says {wanted.get(name, 'nothing')}"
+        )
