@@ -74,6 +74,54 @@ def joint(path: Path, seconds: float | None) -> None:
     run_stage(path, JointConfig, JointStage, seconds)
 
 
+@train.command("pack-edits")
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+def pack_edits(path: Path) -> None:
+    """Edit pairs to packed rows for stage C."""
+    from rich.progress import Progress
+
+    from diffill.training import edit_examples
+    from diffill.training.config import read_config
+
+    with _one_line(), Progress(console=_stderr()) as progress:
+        task = progress.add_task("pack", total=None)
+        report = edit_examples.pack_edits(
+            read_config(path, edit_examples.EditRowsConfig),
+            on_progress=lambda stage, done: progress.update(task, completed=done),
+        )
+    click.echo(json.dumps(report, indent=2))
+
+
+@train.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+def edit(path: Path, seconds: float | None) -> None:
+    """Stage C: drafts to keep, substitute, delete from and insert into, beside stage B."""
+    from diffill.training.edit import EditConfig, EditStage
+
+    run_stage(path, EditConfig, EditStage, seconds)
+
+
+@train.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+def order(path: Path, seconds: float | None) -> None:
+    """Stage D: the states of the model's own best denoising orders."""
+    from diffill.training.order import OrderConfig, OrderStage
+
+    run_stage(path, OrderConfig, OrderStage, seconds)
+
+
+@train.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+def policy(path: Path, seconds: float | None) -> None:
+    """Stage E: fewer passes on blocks that the model fills itself, as its causal head allows."""
+    from diffill.training.on_policy import PolicyConfig, PolicyStage
+
+    run_stage(path, PolicyConfig, PolicyStage, seconds)
+
+
 def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], seconds: float | None) -> None:
     """One stage from its configuration; SIGINT and SIGTERM end it early and keep what it learned."""
     import msgspec

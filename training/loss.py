@@ -45,17 +45,28 @@ def joint_loss(
     Args:
         denoising_weight: of the denoising loss in the total, against 1 for the causal one.
     """
-    # 1. Who sees whom.
+    return stream_loss(model, batch, stream_states(model, batch, forward), denoising_weight=denoising_weight)
+
+
+def stream_states(model: Transformer, batch: Batch, forward: Forward = hidden_states) -> Tensor:
+    """One pass over both streams.  # [B, T, D]"""
     mask = flex_mask(batch.layout, compiled=True) if batch.tokens.is_cuda else dense_mask(batch.layout)
-    # 2. One pass over both streams.
-    hidden = forward(model, batch.tokens, batch.positions, mask)  # [B, T, D]
-    # 3. The head only where something is to be learned. MASK is never an answer.
+    return forward(model, batch.tokens, batch.positions, mask)
+
+
+def stream_loss(model: Transformer, batch: Batch, hidden: Tensor, *, denoising_weight: float) -> Losses:
+    """`joint_loss` of states that are there already.
+
+    Args:
+        hidden: from `stream_states`.  # [B, T, D]
+    """
+    # 1. The head only where something is to be learned. MASK is never an answer.
     states = hidden.flatten(0, 1)[batch.learned]  # [L, D]
     target, weight = batch.target.flatten()[batch.learned], batch.weight.flatten()[batch.learned]
     noisy = batch.learned % batch.tokens.shape[1] >= batch.clean_length
     scaled = torch.where(noisy, denoising_weight * weight, weight)
     total, nats = linear_cross_entropy(states, model.embedding.weight, target, scaled, forbidden=MASK)
-    # 4. What is reported.
+    # 2. What is reported.
     parts = {"causal": (nats * weight).masked_fill(noisy, 0.0).sum()}
     if batch.tokens.shape[1] > batch.clean_length:
         parts["denoising"] = (nats * weight).masked_fill(~noisy, 0.0).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from diffill.model.edit_prompt import edit_prompt
 from diffill.model.fim import fim_prompt
 from diffill.model.tokenizer import END_OF_MIDDLE, END_OF_TEXT, NUM_CONTROL_IDS
 from diffill.training.examples import Example
@@ -27,3 +28,18 @@ def random_example(generator: random.Random, longest: int) -> Example:
 def random_rows(seed: int, *, length: int, examples: int, longest: int = 20) -> Rows:
     generator = random.Random(seed)
     return pack([random_example(generator, longest) for _ in range(examples)], length)
+
+
+def random_edit(generator: random.Random, longest: int) -> Example:
+    """A text with one token replaced, one left out or one put in."""
+
+    def text(least: int, most: int) -> list[int]:
+        return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(generator.randint(least, most))]
+
+    updated = text(4, longest)
+    original, at = list(updated), generator.randrange(len(updated))
+    original[at : at + generator.randint(0, 1)] = text(0, 1)
+    prompt = edit_prompt(text(0, longest), original, text(0, longest), text(0, 4))
+    return Example(
+        tokens=[*prompt, *updated, END_OF_MIDDLE], middle=[False] * len(prompt) + [True] * (len(updated) + 1)
+    )
