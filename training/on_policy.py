@@ -44,8 +44,9 @@ class PolicyConfig(TrainConfig, frozen=True, kw_only=True, forbid_unknown_fields
     """The sampler's; that of decoding."""
     accepted: float = 0.3
     """A token is verified when the frozen causal head gives it this share of its best token's probability."""
-    progress_weight: float = 1.0
-    distillation_weight: float = 1.0
+    progress_weight: float = 3.0
+    distillation_weight: float = 0.3
+    """A soft teacher makes for more passes, so it only leans against the reward."""
     tolerance: float = 0.01
     """Progress is rewarded as long as the verified share of the model's own tokens is at most this below what it was
     when the stage began."""
@@ -151,6 +152,7 @@ class PolicyStage:
             "distillation": distillation.detach(),
             "progress": progress.detach(),
             "verified": verified,
+            "right": _mean((said.tokens == batch.target[:, clean:])[placed].float()),
             "tokens_per_pass": (said.order != NEVER).sum() / said.passes.sum(),
         }
         causal.parts.pop("denoising")  # nothing was learned there
