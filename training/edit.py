@@ -14,14 +14,13 @@ import torch
 from torch import Tensor
 
 from diffill.model.config import ModelConfig
-from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK, NUM_CONTROL_IDS
 from diffill.model.transformer import Transformer
 
 from .batch import Batch, stacked
 from .corruption import CorruptionConfig, corrupt
 from .edit_corruption import OWN_GUESS, EditCorruptionConfig, corrupt_drafts
-from .loss import joint_loss
+from .loss import joint_loss, stream_states
 from .row_store import RowStore
 from .stage import Forward, Losses, Turn
 from .trainer import TrainConfig
@@ -111,9 +110,8 @@ def with_own_guesses(model: Transformer, batch: Batch, forward: Forward, *, coun
         return batch
     hidden = batch.tokens.clone()
     hidden[:, batch.clean_length :] = MASK
-    mask = flex_mask(batch.layout) if batch.tokens.is_cuda else dense_mask(batch.layout)
     with torch.no_grad():
-        states = forward(model, hidden, batch.positions, mask).flatten(0, 1)[places]
+        states = stream_states(model, replace(batch, tokens=hidden), forward).flatten(0, 1)[places]
         guesses = _likely(model.logits(states).float(), count)
     tokens = batch.tokens.flatten().clone()
     tokens[places] = guesses

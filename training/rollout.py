@@ -5,6 +5,7 @@ Shapes: B rows, C clean tokens, N noisy tokens = K blocks of S, T = C + N, D hid
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from math import log
 
@@ -18,6 +19,12 @@ from diffill.model.transformer import Transformer, masked_attention
 from .batch import Batch
 
 NEVER = -1
+
+
+def eagerly() -> contextlib.AbstractContextManager[object]:
+    """Layers that training has compiled run as they are written: each attention given here is another one to them."""
+    stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 class CleanContext:
@@ -36,7 +43,7 @@ class CleanContext:
             self._values.append(value)
             return attend(layer, query, key, value)
 
-        with torch.no_grad():
+        with torch.no_grad(), eagerly():
             self.clean = model(batch.tokens[:, :length], batch.positions[:, :length], record)
             """Hidden states of the clean stream.  # [B, C, D]"""
 
@@ -54,12 +61,14 @@ class CleanContext:
             mask[:, :, :, length:] &= torch.ones_like(mask[:, :, :, length:]).tril()
         attend = masked_attention(mask)
 
-        def over_context(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            keys = torch.cat([self._keys[layer], key], dim=2)
-            values = torch.cat([self._values[layer], value], dim=2)
-            return attend(layer, query, keys, values)
+        held = zip(self._keys, self._values, strict=True)  # in the order of the layers; compiled, they have no index
 
-        hidden: Tensor = self.model(tokens, self.batch.positions[:, length:], over_context)
+        def over_context(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            keys, values = next(held)
+            return attend(layer, query, torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2))
+
+        with eagerly():
+            hidden: Tensor = self.model(tokens, self.batch.positions[:, length:], over_context)
         return hidden
 
 
@@ -114,7 +123,7 @@ def roll_out(context: CleanContext, *, block_size: int, threshold: float) -> Rol
 
 
 def blocks(values: Tensor, size: int) -> Tensor:  # [B, N] -> [B, K, S]
-    return values.unflatten(1, (-1, size))
+    return values.view(len(values), -1, size)
 
 
 def behind(flags: Tensor) -> Tensor:
