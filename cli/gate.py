@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diffill.training.evaluation.gate import GateReport
     from diffill.training.evaluation.sweep import SweepReport
 
-TABLE_WIDTH = 140
+TABLE_WIDTH = 160
 directory = click.Path(exists=True, file_okay=False, path_type=Path)
 
 

@@ -12,8 +12,10 @@ from diffill.training.corpus.build import CorpusConfig
 from diffill.training.corruption import CorruptionConfig
 from diffill.training.edits.build import BuildConfig
 from diffill.training.edits.fault_set import FaultSetConfig
+from diffill.training.evaluation.gate import GateConfig
+from diffill.training.evaluation.sweep import SweepConfig
+from diffill.training.joint import JointConfig
 from diffill.training.prepare import PrepareConfig
-from diffill.training.trainer import TrainConfig
 
 ROOT = Path(__file__).parent.parent.parent
 STAGE = '{"start": "a", "rows": "b", "out": "c", "name": "d", "seconds": 60}'
@@ -26,16 +28,16 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_defaults_fill_what_is_not_said(tmp_path: Path) -> None:
-    config = read_config(write(tmp_path, STAGE), TrainConfig)
+    config = read_config(write(tmp_path, STAGE), JointConfig)
     assert (config.start, config.seconds, config.corruption) == (Path("a"), 60.0, CorruptionConfig())
 
 
 def test_what_is_written_reads_the_same(tmp_path: Path) -> None:
-    config = read_config(write(tmp_path, STAGE), TrainConfig)
+    config = read_config(write(tmp_path, STAGE), JointConfig)
     config = msgspec.structs.replace(config, corruption=CorruptionConfig(block_size=4, noisy_length=16), seed=3)
     path = tmp_path / "run.json"
     path.write_bytes(dump_config(config))
-    assert read_config(path, TrainConfig) == config
+    assert read_config(path, JointConfig) == config
 
 
 @pytest.mark.parametrize(
@@ -55,14 +57,14 @@ def test_what_is_written_reads_the_same(tmp_path: Path) -> None:
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ValueError, match=message) as caught:
-        read_config(path, TrainConfig)
+        read_config(path, JointConfig)
     assert str(caught.value).startswith(f"config: {path}")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"config: cannot read .*missing\.json: No such file"):
-        read_config(tmp_path / "missing.json", TrainConfig)
+        read_config(tmp_path / "missing.json", JointConfig)
 
 
 def test_shipped_stages_are_valid() -> None:
@@ -80,5 +82,7 @@ def test_shipped_stages_are_valid() -> None:
             listed = read_config(path, BuildConfig if kind == "edits" else FaultSetConfig)
             named = [listed.manifest] if isinstance(listed, FaultSetConfig) else [listed.histories, listed.releases]
             assert all(manifest is not None and manifest.stem in found for manifest in named)
+        elif kind in ("gate", "sweep"):
+            read_config(path, GateConfig if kind == "gate" else SweepConfig)
         elif kind != "manifest":
-            read_config(path, TrainConfig)
+            read_config(path, JointConfig)
