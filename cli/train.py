@@ -137,7 +137,7 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
 @train.command()
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Full-precision checkpoint.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the int8 checkpoint.")
-@click.option("--bfloat16", is_flag=True, help="Keep two bytes a weight, to go on training from, in place of int8.")
+@click.option("--bfloat16", is_flag=True, help="Two bytes a weight and the history: to train on from.")
 @click.option("--name", help="Name of the exported model; the checkpoint's own by default.")
 @click.option("--draft-size", type=click.IntRange(min=1), help="Drafts beyond the next token in mode `verify`.")
 @click.option("--draft-threshold", type=click.FloatRange(0, 1, min_open=True), help="Least probability of a draft.")
@@ -146,11 +146,14 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
 def export(checkpoint: Path, out: Path, bfloat16: bool, revise: bool | None, **changes: Any) -> None:
     """Full precision to the int8 shards that ship, with the way they decode best."""
     import dataclasses
+    import shutil
 
     import torch
 
     from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
     from diffill.model.tokenizer import Tokenizer
+    from diffill.training.history import HISTORY_FILE
+    from diffill.training.trainer import METRICS_FILE, RUN_FILE
 
     with one_line():
         config, tensors = load_checkpoint(checkpoint)
@@ -161,6 +164,10 @@ def export(checkpoint: Path, out: Path, bfloat16: bool, revise: bool | None, **c
         tokenizer = Tokenizer.load(checkpoint)
         dtype = torch.bfloat16 if bfloat16 else torch.int8
         save_checkpoint(out, config=config, weights=dequantize(tensors), tokenizer=tokenizer, dtype=dtype)
+        if bfloat16:
+            for path in map(checkpoint.joinpath, (HISTORY_FILE, RUN_FILE, METRICS_FILE)):
+                if path.exists():
+                    shutil.copyfile(path, out / path.name)
 
 
 def _stderr() -> Any:

@@ -32,6 +32,8 @@ from .schedule import CLIP_NORM, optimizer, rate
 from .stage import Stage, Turn
 from .throughput import peak_flops, training_flops
 
+RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
+
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every stage is told; a stage adds its own."""
@@ -123,10 +125,10 @@ class Trainer:
         config = self.config
         began = evaluated = finished = time.monotonic()
         config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "run.json").write_bytes(dump_config(config))
+        (config.out / RUN_FILE).write_bytes(dump_config(config))
         rates: list[float] = []
         with (
-            (config.out / "metrics.jsonl").open("a", encoding="utf-8") as metrics,
+            (config.out / METRICS_FILE).open("a", encoding="utf-8") as metrics,
             contextlib.closing(ahead(self._work, depth=config.prefetch)) as steps,
         ):
             self._record(metrics, self._measured())

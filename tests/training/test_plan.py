@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from diffill.cli.remote import remote
 from diffill.model.checkpoint import load_checkpoint, verify
+from diffill.training.history import History
 from diffill.training.packing import save_rows
 from diffill.training.remote.plan import finish, read_state, run, start, watch
 from tests.tiny import tiny_checkpoint, tiny_config
@@ -67,6 +68,8 @@ def test_a_training_step_ends_early_and_its_weights_get_out(tmp_path: Path, stag
     result = CliRunner().invoke(remote, ["join", str(tmp_path / "pieces"), "--out", str(tmp_path / "back")])
     assert result.exit_code == 0, result.output
     verify(tmp_path / "back")
+    assert History.of(tmp_path / "back", "causal").steps > 0, "a later leg goes on from there"
+    assert (tmp_path / "back" / "metrics.jsonl").exists()
     assert {weight.dtype for weight in load_checkpoint(tmp_path / "back")[1].values()} == {torch.bfloat16}
 
 
