@@ -1,6 +1,6 @@
 """What is shown by itself in repositories that the model has not seen: how often it is right, parses, or repeats.
 
-    python benchmarks/completion_quality.py REPOSITORY... [--count 300] [--seed 0] [--json]
+    python benchmarks/completion_quality.py REPOSITORY... [--count 300] [--seed 0] [--json] [--context]
 
 Every case is a cursor in a real file: the rest of its line is taken away, or the whole body of an empty block. The
 answer comes from the use case that the language server calls, with the real model. *Right* means that its first line
@@ -25,7 +25,8 @@ from rich.progress import track
 
 from diffill.lsp_server.completion import Completion, complete
 from diffill.lsp_server.confidence import chance
-from diffill.lsp_server.documents import Document
+from diffill.lsp_server.context import Context
+from diffill.lsp_server.documents import Document, Documents
 from diffill.lsp_server.languages import language_of
 from diffill.lsp_server.span import leading_space, width
 from diffill.lsp_server.syntax import Syntax
@@ -35,6 +36,7 @@ from diffill.model.tokenizer import Tokenizer
 MAX_FILE_BYTES = 60_000
 BLOCKS = 0.3
 """Share of the cases that take away a block instead of the rest of a line."""
+NEIGHBOURS = 10
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -53,14 +55,15 @@ class Outcome:
     """What became of one case."""
 
     path: str
+    offset: int
     kind: str
     shown: bool
     right: bool
     no_worse: bool
     repeats: bool
     score: float
+    tokens: int
     chance: float
-    length: int
     ms: float
 
 
@@ -110,8 +113,8 @@ def judge(case: Case, completions: list[Completion], seconds: float) -> Outcome:
     """Compare what was answered with what was there."""
     if not completions:
         return Outcome(
-            path=case.path, kind="", shown=False, right=False, no_worse=True, repeats=False, score=0.0, chance=0.0,
-            length=0, ms=seconds * 1000,
+            path=case.path, offset=case.offset, kind="", shown=False, right=False, no_worse=True, repeats=False,
+            score=0.0, tokens=0, chance=0.0, ms=seconds * 1000,
         )  # fmt: skip
     best = completions[0]
     language = language_of(Path(case.path))
@@ -121,14 +124,15 @@ def judge(case: Case, completions: list[Completion], seconds: float) -> Outcome:
     )
     return Outcome(
         path=case.path,
+        offset=case.offset,
         kind=best.kind,
         shown=True,
         right=_first_line(best.text) == _first_line(case.removed),
         no_worse=before is None or after is None or after.problems <= before.problems,
         repeats=_repeats(best.text, case.text[best.end :]),
         score=best.score,
+        tokens=best.tokens,
         chance=chance(best),
-        length=len(best.text),
         ms=seconds * 1000,
     )
 
@@ -147,8 +151,8 @@ def _repeats(text: str, suffix: str) -> bool:
     return len(rest) > 1 and text.rstrip().endswith(rest)
 
 
-async def run(chosen: list[Case], console: Console) -> list[Outcome]:
-    """Ask for every case, one after the other."""
+async def run(chosen: list[Case], repositories: list[Path], console: Console, *, context: bool) -> list[Outcome]:
+    """Ask for every case, one after the other; with context, the file's neighbours are open too."""
     settings = EngineSettings.from_environment()
     tokenizer = Tokenizer.load(settings.checkpoint)
     client = EngineClient(settings)
@@ -157,12 +161,24 @@ async def run(chosen: list[Case], console: Console) -> list[Outcome]:
         await client.wait_ready()
         for case in track(chosen, "completing", console=console):
             document = Document(uri=Path(case.path).absolute().as_uri(), language="python", version=1, text=case.text)
+            related = _related(document, case, repositories) if context else ""
             began = time.perf_counter()
-            found = await complete(document, case.offset, engine=client, tokenizer=tokenizer)
+            found = await complete(document, case.offset, engine=client, tokenizer=tokenizer, related=related)
             outcomes.append(judge(case, found, time.perf_counter() - began))
     finally:
         await client.close()
     return outcomes
+
+
+def _related(document: Document, case: Case, repositories: list[Path]) -> str:
+    documents = Documents()
+    for neighbour in sorted(Path(case.path).parent.glob("*.py"))[:NEIGHBOURS]:
+        if neighbour.name != Path(case.path).name:
+            text = neighbour.read_text("utf-8", "replace")
+            documents.open(Document(uri=neighbour.absolute().as_uri(), language="python", version=1, text=text))
+    documents.open(document)
+    context = Context(documents, tuple(repository.absolute().as_uri() for repository in repositories))
+    return context.text_for(document, case.offset)
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, object]:
@@ -200,10 +216,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="One JSON document on standard output.")
+    parser.add_argument("--context", action="store_true", help="Show the model what the neighbouring files say.")
     parser.add_argument("--outcomes", type=Path, help="Write every outcome there, a line each, to calibrate with.")
     arguments = parser.parse_args()
     console = Console(stderr=True)
-    outcomes = asyncio.run(run(cases(arguments.repositories, arguments.count, arguments.seed), console))
+    chosen = cases(arguments.repositories, arguments.count, arguments.seed)
+    outcomes = asyncio.run(run(chosen, arguments.repositories, console, context=arguments.context))
     if arguments.outcomes:
         arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes), "utf-8")
     report = summary(outcomes)

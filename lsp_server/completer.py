@@ -19,6 +19,7 @@ from diffill.model.tokenizer import MASK, Tokenizer
 
 from .completion import Completion, Question, ask
 from .completion_cache import CompletionCache, after_typing
+from .context import Context
 from .documents import Document, Edit
 from .events import Source
 from .flight import Flight
@@ -39,8 +40,11 @@ _MOST_TYPED = 32
 class Completer:
     """The answers of one connection. One piece of work per document is under way at most."""
 
-    def __init__(self, engine: WarmEngine, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, engine: WarmEngine, context: Context | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._engine = engine
+        self._context = context
         self._clock = clock
         self._settings = Settings()
         self._cache = CompletionCache()
@@ -200,7 +204,13 @@ class Completer:
             candidates=self._settings.alternatives if inquiry.invoked else 1,
             key=_key(inquiry.document.uri),
             trace=not inquiry.invoked,
+            related=self._related(inquiry),
         )
+
+    def _related(self, inquiry: Inquiry) -> str:
+        if self._context is None or self._settings.context == "file":
+            return ""
+        return self._context.text_for(inquiry.document, inquiry.cursor)
 
     def _follow(self, flight: Flight, question: Question, tokenizer: Tokenizer) -> Callable[[Step], None] | None:
         """Takes down how the answer begins, so that a request which needs another one does not wait for it."""

@@ -34,6 +34,8 @@ class Completion:
     score: float
     """Mean log-probability of the tokens that the engine returned."""
     result: DecodeResult
+    tokens: int = 0
+    """How many the engine returned, of which some may have been cut off."""
     kind: Kind = "line"
 
 
@@ -56,7 +58,13 @@ class Question:
             text = self._insertion(tokens, finish, tokenizer)
             if text and text not in completions:
                 completions[text] = Completion(
-                    text=text, start=self.offset, end=self.offset, score=score, result=result, kind=self._span.kind
+                    text=text,
+                    start=self.offset,
+                    end=self.offset,
+                    score=score,
+                    result=result,
+                    tokens=len(tokens) // 4,
+                    kind=self._span.kind,
                 )
         return list(completions.values())
 
@@ -80,6 +88,7 @@ def ask(
     candidates: int = 1,
     key: str = "",
     trace: bool = False,
+    related: str = "",
 ) -> Question | None:
     """What to ask for a cursor at `offset` (in the document), or None where nothing is worth asking."""
     if not window.text.strip():
@@ -87,7 +96,7 @@ def ask(
     span = find_span(window.text, offset - window.start, window.syntax, invoked=invoked)
     if span is None:
         return None
-    prompt = build_prompt(span.prefix, span.suffix, tokenizer)
+    prompt = build_prompt(span.prefix, span.suffix, tokenizer, related)
     request = DecodeRequest(
         prompt=pack_ids(prompt.ids),
         mode=mode,
@@ -112,6 +121,7 @@ async def complete(
     max_tokens: int | None = None,
     key: str = "",
     trace: bool = False,
+    related: str = "",
     on_step: Callable[[Step], None] | None = None,
 ) -> list[Completion]:
     """Completions at `offset`, best first; empty when there is nothing worth showing.
@@ -122,6 +132,7 @@ async def complete(
         invoked: the user asked, so also answer where an automatic completion would only disturb.
         max_tokens: replaces the limit that the span sets itself.
         key: a newer request with the same key supersedes this one in the engine; empty for none.
+        related: what other files say about the place, as text that may stand before the file.
         trace: the engine reports every forward pass to `on_step`.
 
     Raises:
@@ -139,6 +150,7 @@ async def complete(
         max_tokens=max_tokens,
         key=key,
         trace=trace,
+        related=related,
     )
     if question is None:
         return []

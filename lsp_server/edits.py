@@ -153,11 +153,17 @@ def _repeats_next_line(text: str, span: Span) -> bool:
 
 
 def _parsing_no_worse(text: str, span: Span, syntax: Syntax) -> str:
-    """`text` less as many of its last lines as it takes to parse no worse than the file did without it."""
+    """`text` less as many of its last lines as it takes to parse no worse than the file did without it.
+
+    A line that leaves a bracket open (`call(`) is closed, as an editor does when the bracket is typed.
+    """
     offset = len(span.prefix)
     while text.strip():
         if syntax.problems_with(offset, text) <= syntax.problems:
             return text
+        closed = text.rstrip(", ") + Brackets(text).closing
+        if closed != text and "\n" not in text and syntax.problems_with(offset, closed) <= syntax.problems:
+            return closed
         text = text.rpartition("\n")[0].rstrip()
     return ""
 

@@ -14,6 +14,7 @@ from lsprotocol import types
 from .completer import Completer
 from .completion import Completion
 from .confidence import chance
+from .context import Context
 from .documents import Document, Documents, Edit
 from .events import ACCEPTED, Answered, Shown, Source
 from .inquiry import Inquiry, inquire, inquire_at
@@ -35,18 +36,19 @@ class InlineCompletions:
         engine: WarmEngine,
         encoding: Encoding,
         notebooks: Notebooks | None = None,
+        context: Context | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._documents = documents
         self._encoding = encoding
         self._notebooks = notebooks or Notebooks(documents)
         self._clock = clock
-        self._completer = Completer(engine, clock)
+        self._completer = Completer(engine, context, clock)
         self._newest: dict[str, asyncio.Future[None]] = {}
         self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._ids = count(1)
         self.settings = Settings()
-        self.silencers: list[Callable[[Document], bool]] = []
+        self.silencers: list[Callable[[Document], bool]] = [context.keeps_out] if context is not None else []
         """Whoever says true keeps completions away from a document."""
         self.on_answer: list[Callable[[Answered], None]] = []
         self.on_accept: list[Callable[[Shown], None]] = []

@@ -14,6 +14,7 @@ _CHARACTERS_PER_TOKEN = 8
 # move its start, and not one token of the cached prefix could be used again.
 _LINES_PER_STEP = 8
 _LINE_WINDOW = 2000
+MAX_RELATED_TOKENS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,11 @@ class Prompt:
     """How the cursor's line was cut, which is how its answer is read."""
 
 
-def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer) -> Prompt:
+def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer, related: str = "") -> Prompt:
     """The prompt of `model.fim` for a cursor between `prefix` and `suffix`.
+
+    Args:
+        related: what other files say about the place, to stand before the prefix.
 
     Line ends become LF. Both parts keep what is nearest to the cursor and are cut between lines where that is possible.
     """
@@ -34,7 +38,14 @@ def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer) -> Prompt:
     line = re.split(r"[\r\n]", prefix[-_LINE_WINDOW:])[-1]
     cut = cut_before_cursor("\n" + line)
     prefix = prefix[: len(prefix) - len(line)] + cut.prefix[1:]
-    ids = fim_prompt(_prefix_ids(prefix, tokenizer), _suffix_ids(suffix, tokenizer), tokenizer.encode(cut.opening))
+    # Before the prefix, which changes with every key, and the same for many of them: so it is read only once.
+    before = tokenizer.encode(related)[:MAX_RELATED_TOKENS]
+    ids = fim_prompt(
+        [*before, *_prefix_ids(prefix, tokenizer)],
+        _suffix_ids(suffix, tokenizer),
+        tokenizer.encode(cut.opening),
+        max_prefix=MAX_PREFIX_TOKENS + MAX_RELATED_TOKENS,
+    )
     return Prompt(ids=ids, cut=cut)
 
 

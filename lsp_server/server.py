@@ -88,13 +88,15 @@ class Server(LanguageServer):
     async def initialized(self) -> None:
         """Read the settings and attach to the engine."""
         # Here and not above: these import numpy, which would delay the answer to `initialize`.
+        from .context import Context
         from .inline_completion import InlineCompletions
         from .session import Session
         from .warm_engine import WarmEngine
 
         engine = WarmEngine(self._connect, self._on_readiness)
+        context = Context(self.protocol.documents, self._folders)
         completions = InlineCompletions(
-            self.protocol.documents, engine, self.protocol.encoding, self.protocol.notebooks
+            self.protocol.documents, engine, self.protocol.encoding, self.protocol.notebooks, context
         )
         self.session = Session(
             documents=self.protocol.documents,
@@ -102,7 +104,7 @@ class Server(LanguageServer):
             encoding=self.protocol.encoding,
             completions=completions,
             client_name=self._client_name,
-            folders=self._folders,
+            context=context,
             on_settings=[completions.take_settings],
             on_close=[completions.cancel_all],
         )
@@ -140,7 +142,7 @@ class Server(LanguageServer):
         kept = [uri for uri in self._folders if uri not in removed]
         self._folders = tuple(dict.fromkeys([*kept, *(folder.uri for folder in event.added)]))
         if self.session is not None:
-            self.session.folders = self._folders
+            self.session.context.folders = self._folders
 
     def _apply_settings(self, values: object) -> None:
         from .settings import read_settings

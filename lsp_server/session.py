@@ -13,6 +13,7 @@ from .settings import Settings
 RepairOutcome = Literal["verified", "not verified", "none"]
 
 if TYPE_CHECKING:
+    from .context import Context
     from .inline_completion import InlineCompletions
     from .warm_engine import WarmEngine
 
@@ -25,11 +26,10 @@ class Session:
     engine: WarmEngine
     encoding: Encoding
     completions: InlineCompletions
+    context: Context
     settings: Settings = field(default_factory=Settings)
     client_name: str = ""
     """The editor, as it calls itself."""
-    folders: tuple[str, ...] = ()
-    """URIs of the workspace's folders."""
     on_settings: list[Callable[[Settings], None]] = field(default_factory=list)
     """Called with the new settings, also for the first ones."""
     silencers: list[Callable[[Document], bool]] = field(default_factory=list)
@@ -42,6 +42,11 @@ class Session:
     def may_offer(self, document: Document) -> bool:
         """Whether anything is offered in a document."""
         return self.settings.is_enabled(document.language) and not any(quiet(document) for quiet in self.silencers)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """URIs of the workspace's folders."""
+        return self.context.folders
 
     def apply(self, settings: Settings) -> None:
         """Take new settings and tell whoever depends on them."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from diffill.model.request import MAX_CANDIDATES, MAX_NEW_TOKENS, Mode
 
 MAX_DELAY = 2_000
+Scope = Literal["file", "workspace"]
 LogLevel = Literal["error", "warning", "info", "debug"]
 
 
@@ -28,6 +29,8 @@ class Settings:
     """Whether figures of what was offered and kept are written to a file on this machine."""
     max_tokens: int | None = None
     """Limit of one completion; None leaves it to the kind of span."""
+    context: Scope = "file"
+    """What is shown to the model: the file alone, or also what it imports and open files like it."""
     alternatives: int = 3
     """How many completions are offered when the person asks for them."""
     confidence: float = 0.0
@@ -99,6 +102,7 @@ _SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
     "exclude": ("exclude", _is_list_of_text, "a list of patterns"),
     "statistics": ("statistics", lambda value: isinstance(value, bool), "true or false"),
     "alternatives": ("alternatives", _is_number(1, MAX_CANDIDATES, int), f"a whole number from 1 to {MAX_CANDIDATES}"),
+    "context": ("context", *_one_of(Scope)),
     "confidence": ("confidence", _is_number(0, 1, float), "a number from 0 to 1"),
     "delay": ("delay", _is_number(0, MAX_DELAY, int), f"a whole number of milliseconds from 0 to {MAX_DELAY}"),
     "maxTokens": ("max_tokens", _is_number(1, MAX_NEW_TOKENS, int), f"a whole number from 1 to {MAX_NEW_TOKENS}"),

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from tree_sitter import Node, Parser, Point, Tree
 
-from .brackets import CLOSERS, Brackets
+from .brackets import Brackets
 from .languages import Language, language_for, parser_for
 
 MAX_LINES = 8_000
@@ -83,7 +83,7 @@ class Syntax:
     def problems_with(self, offset: int, insertion: str) -> int:
         """As `problems`, with `insertion` at `offset`.
 
-        A good line may end in `{`, `then` or a comma, to go on below: then what it leaves open is closed behind it.
+        A good line may end in the `{` or the word that opens a block, to go on below: then that is closed behind it.
         """
         start = self._byte(offset)
         inserted = _source(insertion + self._closing_of(offset, insertion))
@@ -92,7 +92,7 @@ class Syntax:
         return _problems(tree.root_node)
 
     def _closing_of(self, offset: int, insertion: str) -> str:
-        if insertion.endswith((*CLOSERS, ",")):
+        if self.language.block_opener == "{" and insertion.endswith("{"):
             return Brackets(insertion).closing
         line = self._text[max(self._text.rfind("\n", 0, offset), self._text.rfind("\r", 0, offset)) + 1 : offset]
         closer = self.language.closer_after((line + insertion).rpartition("\n")[2])

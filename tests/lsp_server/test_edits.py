@@ -132,3 +132,19 @@ def test_tabs_and_spaces_as_in_the_file() -> None:
 
 def test_without_a_grammar_lines_still_work() -> None:
     assert inserted("total := |", "x + 1;\nbar", "cobol") == "x + 1;"
+
+
+@pytest.mark.parametrize(
+    ("marked", "filled", "expected"),
+    [
+        ("y = 1\nx = |\ny = 2\n", "foo(", "foo()"),
+        ("y = 1\nx = |\ny = 2\n", "foo(a, [b,", "foo(a, [b])"),
+        ("y = 1\nx = foo(|)\ny = 2\n", "bar(", "bar()"),
+    ],
+)
+def test_a_line_that_leaves_a_bracket_open_is_closed(marked: str, filled: str, expected: str) -> None:
+    assert inserted(marked, filled) == expected
+
+
+def test_a_brace_that_opens_a_block_stays_open() -> None:
+    assert inserted("const f = |\nlet y = 2;\n", "(x) => {", "javascript") == "(x) => {"
