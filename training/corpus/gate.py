@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import zstandard
 
+from diffill.model.secrets import holds_secret
+
 from .archives import Contents, SourceFile, read_package
 from .benchmarks import BenchmarkWindows, words_of
 from .documents import Document, write_beside
@@ -26,7 +28,6 @@ from .quality import (
     strip_licence_header,
 )
 from .report import Tally
-from .secrets import holds_secret
 
 RULES = 1
 """Raised with every change of the rules below: candidates made before are then made again."""

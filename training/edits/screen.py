@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from diffill.model.secrets import holds_secret
+
 from ..corpus.archives import SourceFile
 from ..corpus.benchmarks import BenchmarkWindows, words_of
 from ..corpus.quality import imports_held_out, is_test, refusal_by_path, refusal_by_text
-from ..corpus.secrets import holds_secret
 from .change import Change
 from .pair import EditPair
 

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from diffill.model.secrets import holds_secret
 from diffill.training.corpus.archives import SourceFile
 from diffill.training.corpus.parsing import GRAMMARS, parses
 from diffill.training.corpus.quality import (
@@ -15,7 +16,6 @@ from diffill.training.corpus.quality import (
     refusal_by_text,
     strip_licence_header,
 )
-from diffill.training.corpus.secrets import holds_secret
 from diffill.training.languages import EXTENSIONS, LANGUAGE_NAMES
 from tests.training.corpus.small_archives import module
 
