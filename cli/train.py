@@ -74,6 +74,24 @@ def joint(path: Path, seconds: float | None) -> None:
     run_stage(path, JointConfig, JointStage, seconds)
 
 
+@train.command("pack-edits")
+@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+def pack_edits(path: Path) -> None:
+    """Edit pairs to packed rows for stage C."""
+    from rich.progress import Progress
+
+    from diffill.training import edit_examples
+    from diffill.training.config import read_config
+
+    with one_line(), Progress(console=_stderr()) as progress:
+        task = progress.add_task("pack", total=None)
+        report = edit_examples.pack_edits(
+            read_config(path, edit_examples.EditRowsConfig),
+            on_progress=lambda stage, done: progress.update(task, completed=done),
+        )
+    click.echo(json.dumps(report, indent=2))
+
+
 @train.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
