@@ -7,16 +7,28 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from diffill.training.causal import CausalConfig
 from diffill.training.config import dump_config, read_config
 from diffill.training.corpus.build import CorpusConfig
 from diffill.training.corruption import CorruptionConfig
+from diffill.training.edit import EditConfig
+from diffill.training.edit_examples import EditRowsConfig
 from diffill.training.edits.build import BuildConfig
 from diffill.training.edits.fault_set import FaultSetConfig
 from diffill.training.evaluation.gate import GateConfig
 from diffill.training.evaluation.sweep import SweepConfig
 from diffill.training.joint import JointConfig
+from diffill.training.on_policy import PolicyConfig
+from diffill.training.order import OrderConfig
 from diffill.training.prepare import PrepareConfig
+from diffill.training.trainer import TrainConfig
 
+STAGES: dict[str, type[TrainConfig]] = {
+    "causal": CausalConfig,
+    "edit": EditConfig,
+    "order": OrderConfig,
+    "policy": PolicyConfig,
+}
 ROOT = Path(__file__).parent.parent.parent
 STAGE = '{"start": "a", "rows": "b", "out": "c", "name": "d", "seconds": 60}'
 
@@ -74,7 +86,9 @@ def test_shipped_stages_are_valid() -> None:
     built = {read_config(path, CorpusConfig).out for name, path in found.items() if name.split("-")[-1] == "corpus"}
     for name, path in found.items():
         kind = name.split("-")[-1]
-        if kind == "rows":
+        if name.endswith("edit-rows"):
+            read_config(path, EditRowsConfig)
+        elif kind == "rows":
             assert read_config(path, PrepareConfig).corpus in built
         elif kind == "corpus":
             assert all(manifest.stem in found for manifest in read_config(path, CorpusConfig).manifests)
@@ -84,5 +98,5 @@ def test_shipped_stages_are_valid() -> None:
             assert all(manifest is not None and manifest.stem in found for manifest in named)
         elif kind in ("gate", "sweep"):
             read_config(path, GateConfig if kind == "gate" else SweepConfig)
-        elif kind != "manifest":
-            read_config(path, JointConfig)
+        elif kind not in ("manifest", "plan"):
+            read_config(path, STAGES.get(kind, JointConfig))
