@@ -40,6 +40,7 @@ class BuildConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pairs_per_history: int = 4_500
     releases: Path | None = None
     """Pairs of pinned packages, the older and the newer."""
+    pairs_per_release: int = 6_000
     corpus: Path | None = None
     """A built corpus, whose documents get faults."""
     faults: int = 120_000
@@ -92,7 +93,7 @@ def plan(config: BuildConfig) -> list[Job]:
         ]
     for releases in [] if config.releases is None else read_releases(config.releases):
         _check(releases.newer, config)
-        jobs.append(ReleaseJob(releases=releases))
+        jobs.append(ReleaseJob(releases=releases, most=config.pairs_per_release))
     shards = [] if config.corpus is None else read_index(config.corpus).documents
     jobs += [FaultJob(shard=shard, held_out=config.held_out, most=-(-config.faults // len(shards))) for shard in shards]
     return jobs

@@ -39,6 +39,8 @@ class ReleaseJob(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Two releases of one package."""
 
     releases: Releases
+    most: int
+    """Pairs at most."""
 
     @property
     def name(self) -> str:
@@ -77,7 +79,7 @@ def pairs_of(job: Job, archives: Path, corpus: Path, options: EditOptions, refus
         pairs = commit_pairs(history, commits[job.index :: job.slices], options, refusals, generator)
         return itertools.islice(pairs, job.most)
     if isinstance(job, ReleaseJob):
-        return release_pairs(archives, job.releases, options, refusals, generator)
+        return itertools.islice(release_pairs(archives, job.releases, options, refusals, generator), job.most)
     documents = [
         document
         for document in decode_documents(read_shard(corpus, job.shard))

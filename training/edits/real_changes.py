@@ -54,6 +54,7 @@ def release_pairs(
         tree = accepted_tree(source, refusals) if changes else None
         if tree is None:
             continue
+        name = f"{releases.newer.label}:{source.path}"
         for change in changes:
             pair = cut(
                 change,
@@ -62,10 +63,14 @@ def release_pairs(
                 instruction="",
                 language=source.language,
                 kind="release",
-                source=f"{releases.newer.label}:{source.path}",
+                source=name,
             )
             if pair is not None:
                 yield pair
+            if generator.random() < options.no_op_share / (1 - options.no_op_share):
+                no_op = untouched(change.lines, options, generator, tree=tree, language=source.language, source=name)
+                if no_op is not None:
+                    yield no_op
 
 
 def worth_learning(changes: Sequence[Change], refusals: Refusals) -> list[Change]:
