@@ -56,6 +56,7 @@ async def _run(settings: EngineSettings, screen: Screen) -> DemoReport:
     from diffill.model.client import EngineClient
 
     from .complete import load_tokenizer
+    from .demo_repair import show_repairs
     from .demo_report import DemoReport
     from .loading import LoadingBar
     from .sample import load_samples
@@ -73,6 +74,7 @@ async def _run(settings: EngineSettings, screen: Screen) -> DemoReport:
             model=model,
             device=model.device,
             completions=await _edit(settings, samples, screen),
+            repairs=await show_repairs(settings, samples, screen),
             block=await _denoise(client, tokenizer, samples[0], screen),
             modes=await _compare_modes(client, tokenizer, samples),
         )
@@ -83,40 +85,34 @@ async def _run(settings: EngineSettings, screen: Screen) -> DemoReport:
 
 
 async def _edit(settings: EngineSettings, samples: list[Sample], screen: Screen) -> list[ShownCompletion]:
-    """Play the editor: open each file, take a piece out, look at the ghost text, put the piece back."""
-    from diffill.lsp_server.languages import language_of
+    """Play the editor: open each file with a piece missing, and look at the ghost text."""
+    from .demo_repair import demo_session
 
-    from .editor_session import EditorSession
-    from .sample import SAMPLES
-
-    environment = {"DIFFILL_CHECKPOINT": str(settings.checkpoint.absolute()), "DIFFILL_DEVICE": settings.device}
-    if settings.directory is not None:
-        environment["DIFFILL_RUNTIME_DIR"] = str(settings.directory.absolute())
     shown = []
-    # `python -m` puts the working directory first on the module path: not the user's, which may hold any module.
-    async with EditorSession(environment=environment, directory=SAMPLES) as session:
+    async with demo_session(settings) as session:
         await session.wait_ready()
         for sample in samples:
-            session.open(sample.path.as_uri(), language_of(sample.path), sample.text)
             for cursor in sample.cursors:
                 shown.append(await _ghost_text(session, sample, cursor))
                 screen.completion(sample, cursor, shown[-1])
-            session.close(sample.path.as_uri())
     return shown
 
 
 async def _ghost_text(session: EditorSession, sample: Sample, cursor: Cursor) -> ShownCompletion:
+    from diffill.lsp_server.languages import language_of
+
     from .demo_report import ShownCompletion
 
     uri, offset = sample.path.as_uri(), sample.offset(cursor)
-    start, end = sample.position(offset), sample.position(offset + len(cursor.missing))
-    session.change(uri, start, end, "")
+    start = sample.position(offset)
+    # Opened without the piece: after somebody deletes one, the server keeps quiet.
+    session.open(uri, language_of(sample.path), _without(sample, cursor)[0].text)
     times = []
     for _ in range(2):
         started = time.perf_counter()
         items = await session.inline_completion(uri, start)
         times.append((time.perf_counter() - started) * 1000)
-    session.change(uri, start, start, cursor.missing)
+    session.close(uri)
     return ShownCompletion(
         file=sample.path.name,
         line=start[0] + 1,

@@ -25,6 +25,20 @@ class ShownCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """The same request once more: the prompt is cached."""
 
 
+class ShownRepair(msgspec.Struct, frozen=True, kw_only=True):
+    """One `Fix this` of the language server. The line counts from 1."""
+
+    file: str
+    line: int
+    diagnostic: str
+    before: str
+    """The line with the mistake."""
+    after: str
+    """The line as repaired; empty when no safe fix was found."""
+    verified: bool
+    ms: float
+
+
 class ModeFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Several answers of one mode, summed."""
 
@@ -66,6 +80,7 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelInfo
     device: str
     completions: list[ShownCompletion]
+    repairs: list[ShownRepair]
     block: ShownBlock
     modes: list[ModeFigures]
     """The same places in every mode, asked alternately."""

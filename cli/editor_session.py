@@ -81,7 +81,11 @@ class EditorSession:
                     "clientInfo": {"name": "diffill demo"},
                     "capabilities": {
                         "general": {"positionEncodings": ["utf-16"]},
-                        "textDocument": {"inlineCompletion": {}},
+                        "textDocument": {
+                            "inlineCompletion": {},
+                            "codeAction": {"dataSupport": True, "resolveSupport": {"properties": ["edit"]}},
+                        },
+                        "workspace": {"workspaceEdit": {"documentChanges": True}},
                     },
                     "initializationOptions": self._settings,
                 },
@@ -144,6 +148,23 @@ class EditorSession:
         )
         items = answer.get("items", []) if isinstance(answer, dict) else answer or []
         return [_ghost_text(item, position) for item in items]
+
+    async def fix(self, uri: str, diagnostic: dict[str, Any]) -> list[dict[str, Any]]:
+        """The edits of `Fix this` for one diagnostic, in order; none when no safe fix was found.
+
+        Raises:
+            ServerError: as `request`.
+        """
+        params = {
+            "textDocument": {"uri": uri},
+            "range": diagnostic["range"],
+            "context": {"diagnostics": [diagnostic], "only": ["quickfix"]},
+        }
+        actions = await self.request("textDocument/codeAction", params) or []
+        if not actions:
+            return []
+        edit = (await self.request("codeAction/resolve", actions[0])).get("edit")
+        return list(edit["documentChanges"][0]["edits"]) if edit else []
 
     async def request(self, method: str, params: object) -> Any:
         """Send a request and return its result.

@@ -27,6 +27,21 @@ FUNCTION_BODY = Cursor(
 """A longer answer, to be watched while it is denoised."""
 
 
+class Slip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mistake to put into a sample file: `wrong` in place of `right`."""
+
+    file: str
+    right: str
+    wrong: str
+
+
+SLIPS = (
+    Slip(file="stock.py", right="return sum(item.value for", wrong="return sum(itm.value for"),
+    Slip(file="stock.py", right="def short_items(self) -> list[Item]:", wrong="def short_items(self) -> list[Item]"),
+    Slip(file="access_log.py", right="requests.append(request)", wrong="requests.append(reqest)"),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One complete file and its cursors, in the order of the file."""

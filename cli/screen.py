@@ -15,7 +15,7 @@ from diffill.model.request import ModelInfo, Step
 from diffill.model.tokenizer import Tokenizer
 
 from .block_view import BlockView, printable, trace_line
-from .demo_report import DemoReport, ShownCompletion
+from .demo_report import DemoReport, ShownCompletion, ShownRepair
 from .sample import Cursor, Sample
 
 GHOST = "italic cyan dim"
@@ -47,6 +47,20 @@ class Screen:
         code.append_text(self._ghost(shown.text))
         code.append(after.rstrip())
         self._console.print(code)
+
+    def repair(self, shown: ShownRepair) -> None:
+        """The line before and after, and what the linter had said."""
+        self._console.print(
+            f"\n{shown.file}:{shown.line}  Fix this: {shown.diagnostic}  {shown.ms:.0f} ms", style="bold"
+        )
+        self._console.print(Text(f"- {printable(shown.before)}", style="red"))
+        if shown.after:
+            checked = "checked: ruff no longer reports it" if shown.verified else "not verified"
+            self._console.print(
+                Text(f"+ {printable(shown.after)}", style="green").append(f"  ({checked})", style="dim")
+            )
+        else:
+            self._console.print("no safe fix found", style="dim")
 
     async def block(self, code: str, steps: AsyncIterator[Step], tokenizer: Tokenizer) -> None:
         """The end of `code`, and behind it every step of the answer."""

@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from keyword import iskeyword
 
 from ..documents import Document, Edit
+from ..span import line_end, line_start
 from ..syntax import Syntax
 from .fault import GRAMMAR, Fault, normal_words
 from .hunks import hunks
@@ -21,10 +23,12 @@ _SILENCERS = re.compile(
 _COMMENT = re.compile(r"(#|//|--).*")
 _NOTHING = {"pass"}
 """Words that do nothing."""
+_ASKED = re.compile(r"(?:should be|[Uu]se) [`']([^`']+)[`']")
+_TOKEN = re.compile(r"\w+|[^\w\s]+")
 _IMPORT = re.compile(r"(from|import) [^\n]*\n?")
 MAX_CHANGED = 0.6
 """Share of the characters of a passage that a repair may change: it mends code, it does not replace it."""
-FEW_CHARACTERS = 4
+FEW_CHARACTERS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +126,24 @@ class Checker:
                 return "it puts nothing there, or a comment"
             if re.search(r"\w", removed) and not fault.may_be_deleted:
                 return "it only deletes what the fault is in"
+        if missing := _asked_for(fault.message) - set(_TOKEN.findall(_changed_lines(before, text, edits))):
+            return f"the tool asks for {min(missing)}"
         if fault.source and not fault.may_be_deleted and not all(_mends(before, edit) for edit in edits):
             return "it writes something else instead of mending what is there"
         return ""
+
+
+def _asked_for(message: str) -> set[str]:
+    """Keywords and signs that a message names: `is`, `not` and `None` of "should be `cond is not None`"."""
+    asked = _ASKED.search(message)
+    tokens = _TOKEN.findall(asked.group(1)) if asked is not None else []
+    return {token for token in tokens if iskeyword(token) or not token.isidentifier()}
+
+
+def _changed_lines(before: str, after: str, edits: list[Edit]) -> str:
+    """The lines of `after` that the edits wrote to, whole."""
+    end = edits[-1].end + len(after) - len(before)
+    return after[line_start(after, edits[0].start) : line_end(after, end)]
 
 
 def distance(edits: list[Edit], text: str) -> int:

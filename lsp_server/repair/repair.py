@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -15,10 +16,17 @@ from ..syntax import Syntax
 from .check import Checker, distance
 from .fault import Fault
 from .hunks import hunks
-from .places import Place, holes, regions
+from .places import holes, regions
 from .proposals import Proposal, Writer
 from .stub import stub_at
 
+WITHIN = 2
+"""Of the places to fill, so many are within the reported line and quickly filled."""
+_WORD = re.compile(r"\w+")
+CLOSE = 3
+"""A verified answer that changes at most so many characters is not compared with those in a larger place."""
+HINT = 2.0
+"""Worth, as a log-probability, of a new word that the tool's own message names."""
 MANY, SOME, FEW = 8, 4, 2
 """Answers asked for in a place of a few words, of a line, and of several lines."""
 SECONDS = 20.0
@@ -62,8 +70,8 @@ async def repair(
 ) -> Repair | None:
     """The smallest change that mends `fault` and passes the check, or None.
 
-    Places grow from the reported characters to the enclosing function. Of the verified answers in places of one size
-    the likeliest is taken; one that cannot be verified only when no place gave a verified one.
+    Places grow from the reported characters to the enclosing function. A verified answer that changes a few characters
+    is taken at once, else the likeliest of two places; one that cannot be verified only when nothing could be.
 
     Args:
         document: must not change meanwhile.
@@ -79,11 +87,13 @@ async def repair(
     syntax = Syntax.parse(text, document.language)
 
     async def answers() -> AsyncIterator[list[Proposal]]:
-        within, around = _parted(holes(text, fault.start, fault.end, syntax))
-        yield [proposal for place in within for proposal in await writer.fill(place, candidates=MANY)]
+        places = holes(text, fault.start, fault.end, syntax)
+        for place in places[:WITHIN]:
+            yield await writer.fill(place, candidates=MANY)
         if fault.may_lack_import:
             yield await writer.import_line(fault.start, candidates=SOME)
-        yield [proposal for place in around for proposal in await writer.fill(place, candidates=SOME)]
+        for place in places[WITHIN:]:
+            yield await writer.fill(place, candidates=SOME)
         for place in regions(text, fault.start, fault.end, syntax):
             yield await writer.revise(place, fault.instruction, candidates=FEW)
 
@@ -163,13 +173,14 @@ async def _best(
     answers: AsyncIterator[list[Proposal]],
     on_attempt: Callable[[Attempt], None],
 ) -> Repair | None:
-    """The likeliest verified answer of the first group that has one, else the likeliest that was accepted at all."""
+    """The likeliest verified answer of two places in a row, of one if it changes little; else the first accepted."""
     checker = await Checker.of(document)
     accepted: Repair | None = None
     seen: set[str] = set()
     deadline = time.monotonic() + SECONDS
+    verified: list[Repair] = []
     async for proposals in answers:
-        verified: list[Repair] = []
+        is_second = bool(verified)
         for proposal in proposals:
             text = writer.text[: proposal.start] + proposal.text + writer.text[proposal.end :]
             if text in seen:
@@ -191,20 +202,20 @@ async def _best(
             else:
                 accepted = accepted or candidate
         if verified:
-            return max(verified, key=lambda candidate: _likelihood(candidate, document.text))
+            best = max(verified, key=lambda candidate: _likelihood(candidate, document.text, fault))
+            if is_second or distance(best.edits, document.text) <= CLOSE:
+                return best
         if time.monotonic() > deadline:
             break
         if accepted is not None and not fault.source:
             break  # no tool to convince: a further place would only be another answer
-    return accepted
+    return verified[0] if verified else accepted
 
 
-def _likelihood(candidate: Repair, text: str) -> float:
-    """Log-probability that this is meant where `text` is written: the model's, and -1 for each wrong character."""
+def _likelihood(candidate: Repair, text: str, fault: Fault) -> float:
+    """Log-probability that this is meant where `text` is written: the model's, less one for each wrong character."""
     proposal = candidate.proposal
-    return (proposal.score * proposal.tokens if proposal else 0.0) - distance(candidate.edits, text)
-
-
-def _parted(places: list[Place]) -> tuple[list[Place], list[Place]]:
-    """The places within a line, which are quickly filled, and those around it."""
-    return places[:2], places[2:]
+    written = {word for edit in candidate.edits for word in _WORD.findall(edit.text)}
+    named = written & set(_WORD.findall(fault.message))
+    likelihood = proposal.score * proposal.tokens if proposal else 0.0
+    return likelihood - distance(candidate.edits, text) + HINT * len(named)

@@ -14,7 +14,8 @@ from tests.command_line import answers_file, fake_engine, refused, run, run_json
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     cursors = [FUNCTION_BODY, *(cursor for sample in load_samples() for cursor in sample.cursors)]
-    answers = {cursor.before: cursor.missing for cursor in cursors}
+    answers = {"return sum(": "item", "list[Item]": ":", "requests.append(": "request"}
+    answers |= {cursor.before: cursor.missing for cursor in cursors}
     with fake_engine(table=answers_file(tmp_path_factory.mktemp("demo"), answers)) as environment:
         yield environment
 
@@ -27,6 +28,11 @@ def test_json_form(engine: dict[str, str]) -> None:
     # The model "knows" what the author wrote, so the server must show exactly that at every place.
     assert [completion["text"] for completion in completions] == [completion["author"] for completion in completions]
     assert all(completion["first_ms"] > 0 and completion["again_ms"] > 0 for completion in completions)
+    assert [(repair["after"], repair["verified"]) for repair in report["repairs"]] == [
+        ("return sum(item.value for item in self.items.values())", True),
+        ("def short_items(self) -> list[Item]:", True),
+        ("requests.append(request)", True),
+    ]
     assert report["block"]["text"] == FUNCTION_BODY.missing
     assert [row["mode"] for row in report["modes"]] == ["ar", "verify", "diffusion"]
     for row in report["modes"]:

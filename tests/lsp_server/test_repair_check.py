@@ -52,6 +52,19 @@ def test_what_is_refused(after: str, reason: str) -> None:
     assert reason in verdict.reason
 
 
+def test_what_the_tool_asks_for_must_be_there() -> None:
+    before = "def f(a):\n    if a != None:\n        return a\n"
+    document = Document(uri="untitled:1", language="python", version=0, text=before)
+    message = "Comparison to `None` should be `cond is not None`"
+    fault = Fault(start=20, end=24, code="E711", message=message, source="flake8")
+
+    async def verdict(after: str) -> Verdict:
+        return await (await Checker.of(document)).verdict(after, fault)
+
+    assert asyncio.run(verdict(before.replace("!=", "is"))).reason == "the tool asks for not"
+    assert asyncio.run(verdict(before.replace("!=", "is not"))).accepted
+
+
 def test_findings_that_only_move_are_not_new() -> None:
     before = "def f():\n    return missng\n\n\nmissing = 1\nprint(other)\n"
     after = "def f():\n    return missing\n\n\n\n\nmissing = 1\nprint(other)\n"
