@@ -16,7 +16,7 @@ from torch import Tensor
 PAGE_SLOTS = 32
 
 
-class CacheFull(Exception):
+class CacheFull(MemoryError):
     """Every page is in use."""
 
 

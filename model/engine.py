@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from operator import attrgetter
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from .cache import KVCache
+from .cache import PAGE_SLOTS, CacheFull, KVCache
 from .checkpoint import checkpoint_hash
 from .config import ModelConfig
-from .decoding import EDIT_MODES, MODES, Answer, Snapshot
+from .decoding import EDIT_MODES, MODES, Answer, Passes, Snapshot
+from .decoding.passes import prefill, together
+from .decoding_turn import Decoding, decode_alone
 from .device import choose_device
 from .loading import load_network
-from .network import PREFILL_TOKENS, Network
-from .request import Alternative, Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
+from .network import MAX_STEP_ROWS, Network, Part
+from .request import Alternative, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .threads import FreeCores
 from .tokenizer import END_OF_MIDDLE, Tokenizer
 
+CANDIDATE_SCRATCH_TOKENS = 64
+"""Tokens of a step that may stand behind a candidate's end."""
 
-def never() -> bool:
-    return False
+logger = logging.getLogger(__name__)
 
 
 class BlockDecoder:
@@ -36,37 +41,100 @@ class BlockDecoder:
         spaceless[END_OF_MIDDLE] = False
         self._spaceless = torch.from_numpy(spaceless).to(network.device)
         self.pool = network.new_pool()
+        self._promised = 0
+        """Pages that requests under way may come to need, as if they shared none."""
         self._cores = FreeCores() if network.device.type == "cpu" else None
+
+    def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
+        """Take a request on; as `request.Decoder`."""
+        return Decoding(self._passes(request, on_step))
 
     def decode(
         self,
         request: DecodeRequest,
         *,
         on_step: Callable[[Step], None] | None = None,
-        is_cancelled: Callable[[], bool] = never,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> DecodeResult:
-        """Fill one span.
+        """Fill one span alone; as `decode_alone`."""
+        return decode_alone(self, request, on_step=on_step, is_cancelled=is_cancelled)
+
+    def advance(self, decodings: Sequence[Decoding]) -> None:
+        """One forward pass for all of them together; as `request.Decoder`."""
+        if self._cores is not None:
+            self.network.use_cores(self._cores.count())
+        served = self._with_room(decodings)
+        parts = [part for decoding in served for part in decoding.asked]
+        try:
+            states = iter(self._run(parts))
+        except MemoryError as error:  # torch's own for devices is a RuntimeError, which `_run` turns into this
+            for decoding in served:
+                decoding.fail(error)
+            return
+        for decoding in served:
+            decoding.resume([next(states) for _ in decoding.asked])
+
+    def _with_room(self, decodings: Sequence[Decoding]) -> list[Decoding]:
+        """Those that fit into the rows of one step, and have pages for it."""
+        served: list[Decoding] = []
+        rows = 0
+        for decoding in decodings:
+            rows += sum(len(part.tokens) for part in decoding.asked)
+            if served and rows > MAX_STEP_ROWS:
+                break
+            try:
+                for part in decoding.asked:
+                    part.cache.reserve(len(part.tokens))
+            except CacheFull as error:
+                decoding.fail(error)
+            else:
+                served.append(decoding)
+        return served
+
+    @contextlib.contextmanager
+    def _promise(self, pages: int) -> Generator[None, None, None]:
+        self._promised += pages
+        try:
+            yield
+        finally:
+            self._promised -= pages
+
+    def _run(self, parts: Sequence[Part]) -> list[Tensor]:
+        """A step; without memory for it, once more with a smaller cache.
 
         Raises:
-            Cancelled: between two forward passes; what was computed of the prompt stays reusable.
-            ValueError: the request is out of bounds; one line that names the field.
+            MemoryError: there is not enough for this step.
         """
+        if not parts:
+            return []
+        for shrunk in (False, True):
+            try:
+                return self.network.run(parts)
+            except (MemoryError, torch.OutOfMemoryError):
+                if not shrunk:
+                    logger.warning("out of memory: the cache gives half of its pages back")
+                    self.pool.shrink()
+        raise MemoryError("the device has no memory for this request")
+
+    def _passes(
+        self, request: DecodeRequest, on_step: Callable[[Step], None] | None
+    ) -> Generator[list[Part], list[Tensor], DecodeResult]:
         if problem := request.problem(self.info.vocabulary_size):
             raise ValueError(problem)
         began = time.perf_counter()
-        if self._cores is not None:
-            self.network.use_cores(self._cores.count())
-        with contextlib.ExitStack() as caches:
+        pages = _pages(request)
+        while self._promised and self._promised + pages > self.pool.capacity:
+            yield []  # until others have ended: all that have begun can go on to their end
+        with self._promise(pages), contextlib.ExitStack() as caches:
 
             def opened(cache: KVCache) -> KVCache:
                 caches.callback(self.pool.close, cache)
                 return cache
 
             *prompt, last = unpack_ids(request.prompt)
-            draft = unpack_ids(request.draft)
             cache = opened(self.pool.open(prompt))
             cached = cache.length
-            self._prefill(cache, prompt[cached:], is_cancelled)
+            yield from together([prefill(cache, prompt[cached:])])
             prefilled = time.perf_counter()
 
             answer = Answer(
@@ -77,27 +145,24 @@ class BlockDecoder:
             )
             passes = 0
 
-            def fill(answer: Answer, cache: KVCache, last: int) -> None:
+            def show(snapshot: Snapshot) -> None:
                 nonlocal passes
-                start = (self.network, cache, last, answer)
-                for snapshot in EDIT_MODES[request.mode](*start, draft) if draft else MODES[request.mode](*start):
-                    passes += 1
-                    if on_step is not None:
-                        on_step(_step(snapshot, passes))
-                    if is_cancelled():
-                        raise Cancelled
+                passes += 1
+                if on_step is not None:
+                    on_step(_step(snapshot, passes))
 
             if request.max_tokens:
-                fill(answer, cache, last)
+                yield from together([self._mode(request, cache, last, answer)], show)
             else:
                 answer.finish = "length"
             others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
+            branches = []
             for other in others:
                 if other.finish is None:
                     text = [*prompt, last, *other.tokens[:-1]]
                     fork = opened(self.pool.fork(cache, min(len(text), cache.length)))
-                    self._prefill(fork, text[fork.length :], is_cancelled)
-                    fill(other, fork, other.tokens[-1])
+                    branches.append(self._branch(request, fork, text, other))
+            yield from together(branches, show)
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
             finish=answer.ended,
@@ -111,13 +176,15 @@ class BlockDecoder:
             alternatives=tuple(sorted(map(_alternative, others), key=attrgetter("score"), reverse=True)),
         )
 
-    def _prefill(self, cache: KVCache, tokens: Sequence[int], is_cancelled: Callable[[], bool]) -> None:
-        for at in range(0, len(tokens), PREFILL_TOKENS):
-            if is_cancelled():
-                raise Cancelled
-            part = tokens[at : at + PREFILL_TOKENS]
-            self.network.step(cache, part)
-            cache.keep(part)
+    def _mode(self, request: DecodeRequest, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
+        if request.draft:
+            return EDIT_MODES[request.mode](self.network, cache, last, answer, unpack_ids(request.draft))
+        return MODES[request.mode](self.network, cache, last, answer)
+
+    def _branch(self, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer) -> Passes[None]:
+        """Another answer, from its fork on; `text` is all before its last token."""
+        yield from prefill(cache, text[cache.length :])
+        yield from self._mode(request, cache, answer.tokens[-1], answer)
 
 
 def load_decoder(
@@ -157,6 +224,12 @@ def _parameters(config: ModelConfig) -> int:
     key_values = 2 * config.num_key_value_heads * config.head_size
     layer = config.hidden_size * (2 * attended + key_values + 3 * config.intermediate_size)
     return config.vocabulary_size * config.hidden_size + config.num_layers * layer
+
+
+def _pages(request: DecodeRequest) -> int:
+    """At most so many pages are needed: the text, a step's scratch, and for each candidate its own end."""
+    own = -(-(request.max_tokens + CANDIDATE_SCRATCH_TOKENS) // PAGE_SLOTS) + 1
+    return len(request.prompt) // 4 // PAGE_SLOTS + request.candidates * own
 
 
 def _alternative(answer: Answer) -> Alternative:

@@ -22,6 +22,8 @@ CACHE_BYTES = 256 << 20
 """Budget for keys and values; more only where one request of the largest size would not fit."""
 PREFILL_TOKENS = 64
 """Prompt tokens a pass: large enough to be efficient, small enough that a cancel is obeyed within 20 ms."""
+MAX_STEP_ROWS = 512
+"""Rows of one step, over all its sequences."""
 SCRATCH_TOKENS = 512
 """Tokens of a step that may stand behind the longest text."""
 MAX_POSITIONS = MAX_PROMPT_TOKENS + MAX_NEW_TOKENS + SCRATCH_TOKENS

@@ -1,4 +1,7 @@
-"""One decoding thread behind a bounded queue: loads the weights, then decodes one request at a time.
+"""One decoding thread behind a bounded queue: loads the weights, then decodes the most urgent requests side by side.
+
+Who types comes before a repair, a repair before what runs in the background: between two forward passes the more urgent
+take over, and the others go on where they were. Requests of one priority share each forward pass.
 
 Everything public belongs to the event loop's thread. The decoding thread only takes jobs from the queue, reads
 `Job.ended` between forward passes, and posts what happened back to the loop.
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import functools
 import io
 import logging
 import sys
@@ -21,12 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from .decoding_turn import Decoding, decode_alone
 from .request import Cancelled, Decoder, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from .wire import ErrorCode
 
 State = Literal["loading", "ready", "failed", "crashed"]
 Loader = Callable[[Callable[[float], None]], Decoder]
 QUEUE_CAPACITY = 64
+MAX_ACTIVE = 8
+"""Requests of one priority that share a step; on a CPU more would only make all of them late."""
 PRIORITIES = get_args(Priority)
 _ANY_VOCABULARY = 1 << 32
 
@@ -74,7 +81,8 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._running: Job | None = None
+        self._active: dict[Job, Decoding | None] = {}
+        """What is being decoded, in the order of its beginning; None until it has begun."""
         self._heartbeat = time.monotonic()
         self._watch: asyncio.TimerHandle | None = None
 
@@ -110,7 +118,7 @@ class Scheduler:
     def end_all(self, failure: Failure) -> None:
         """End every job, as `end`."""
         with self._changed:
-            jobs = [*self._queue, *([self._running] if self._running else [])]
+            jobs = [*self._queue, *self._active]
             self._queue.clear()
         for job in jobs:
             self._end(job, failure)
@@ -131,55 +139,62 @@ class Scheduler:
         try:
             decoder = self._load(self._set_progress)
             self.detail = "first forward pass"
-            decoder.decode(_one_block(decoder.info.block_size))
+            decode_alone(decoder, _one_block(decoder.info.block_size))
         except BaseException as error:
             self._post(self._load_failed, _load_problem(error))
             return
         self._post(self._loaded, decoder.info, time.monotonic() - started)
         while True:
-            job = self._take()
+            self._admit(decoder)
             try:
-                outcome = self._decode(decoder, job)
+                self._turn(decoder)
             except BaseException as error:
                 # What raised once may have left the cache or the device in any state: never decode with it again.
                 self._post(self._crash, f"{type(error).__name__} at {_site(error)}")
                 return
-            with self._changed:
-                self._running = None
-            if outcome is not None:
-                self._post(self._end, job, outcome)
 
-    def _take(self) -> Job:
+    def _admit(self, decoder: Decoder) -> None:
+        """Begin what waits, the most urgent first; at most `MAX_ACTIVE` of a priority or a more urgent one."""
         with self._changed:
-            while not self._queue:
+            while not self._queue and not self._active:
                 self._changed.wait()
             self._heartbeat = time.monotonic()
-            self._running = min(self._queue, key=lambda job: PRIORITIES.index(job.request.priority))
-            self._queue.remove(self._running)
-            return self._running
+            for job in sorted(self._queue, key=_urgency):
+                if sum(_urgency(other) <= _urgency(job) for other in self._active) < MAX_ACTIVE:
+                    self._queue.remove(job)
+                    self._active[job] = None
+        for job, decoding in list(self._active.items()):
+            if problem := job.request.problem(decoder.info.vocabulary_size):
+                # Asked before the vocabulary was known, perhaps.
+                with self._changed:
+                    del self._active[job]
+                self._post(self._end, job, Failure(code="bad_request", message=problem))
+            elif decoding is None:
+                on_step = functools.partial(self._stepped, job) if job.request.trace else None
+                self._active[job] = decoder.begin(job.request, on_step=on_step)
 
-    def _decode(self, decoder: Decoder, job: Job) -> DecodeResult | Failure | None:
-        def is_cancelled() -> bool:
-            self._heartbeat = time.monotonic()
-            return job.ended
+    def _turn(self, decoder: Decoder) -> None:
+        """One forward pass for the most urgent jobs, together; then answer those that are over."""
+        active = [(job, decoding) for job, decoding in self._active.items() if decoding is not None]
+        for job, decoding in active:
+            if job.ended:
+                decoding.fail(Cancelled())
+        going = [(job, decoding) for job, decoding in active if not decoding.over]
+        if going:
+            first = min(_urgency(job) for job, _ in going)
+            urgent = [decoding for job, decoding in going if _urgency(job) == first]
+            # Where the urgent wait for memory, those that hold it have to come to an end.
+            decoder.advance([decoding for _, decoding in going] if all(one.waits for one in urgent) else urgent)
+        for job, decoding in active:
+            if decoding.over:
+                outcome = decoding.result or _failure(decoding.error)
+                with self._changed:
+                    del self._active[job]
+                if outcome is not None:
+                    self._post(self._end, job, outcome)
 
-        def on_step(step: Step) -> None:
-            self._heartbeat = time.monotonic()
-            self._post(self._step, job, step)
-
-        if job.ended:
-            return None
-        # Asked before the vocabulary was known, perhaps.
-        if problem := job.request.problem(decoder.info.vocabulary_size):
-            return Failure(code="bad_request", message=problem)
-        try:
-            return decoder.decode(
-                job.request, on_step=on_step if job.request.trace else None, is_cancelled=is_cancelled
-            )
-        except Cancelled:
-            return None
-        except ValueError as error:
-            return Failure(code="bad_request", message=first_line(error))
+    def _stepped(self, job: Job, step: Step) -> None:
+        self._post(self._step, job, step)
 
     def _set_progress(self, fraction: float) -> None:
         self.progress = min(max(fraction, 0.0), 1.0)
@@ -213,14 +228,35 @@ class Scheduler:
 
     def _look_for_stall(self) -> None:
         self._watch = None
-        if self.state == "crashed" or (self._running is None and not self._queue):
+        if self.state == "crashed" or not (self._active or self._queue):
             return
-        if self._running is not None and time.monotonic() - self._heartbeat > self._stall_seconds:
+        if self._active and time.monotonic() - self._heartbeat > self._stall_seconds:
             with contextlib.suppress(OSError, io.UnsupportedOperation):  # standard error need not be a file
                 faulthandler.dump_traceback(sys.stderr)
             self._crash(f"no forward pass finished within {self._stall_seconds:g} s")
             return
         self._watch = self._loop.call_later(self._stall_seconds / 2, self._look_for_stall)
+
+
+def _urgency(job: Job) -> int:
+    return PRIORITIES.index(job.request.priority)
+
+
+def _failure(error: Exception | None) -> Failure | None:
+    """What a request is told that ended without a result; nothing when it was cancelled.
+
+    Raises:
+        Exception: whatever is not this request's own fault.
+    """
+    if isinstance(error, Cancelled):
+        return None
+    if isinstance(error, ValueError):
+        return Failure(code="bad_request", message=first_line(error))
+    if isinstance(error, MemoryError):
+        return Failure(code="busy", message=f"out of memory: {first_line(error)}")
+    if isinstance(error, ArithmeticError):
+        return Failure(code="unavailable", message=first_line(error))
+    raise error or RuntimeError("a decoding ended without a result")
 
 
 def first_line(error: BaseException) -> str:

@@ -27,12 +27,12 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from diffill.model.config import DEFAULT_CHECKPOINT
+from diffill.model.decoding_turn import Decoding
 from diffill.model.request import (
-    Cancelled,
     DecodeRequest,
     DecodeResult,
     Finish,
@@ -63,13 +63,16 @@ class FakeDecoder:
         self._tokenizer = tokenizer
         self._warm = False
 
-    def decode(
-        self,
-        request: DecodeRequest,
-        *,
-        on_step: Callable[[Step], None] | None = None,
-        is_cancelled: Callable[[], bool] = lambda: False,
-    ) -> DecodeResult:
+    def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
+        return Decoding(self._passes(request, on_step))
+
+    def advance(self, decodings: Sequence[Decoding]) -> None:
+        for decoding in decodings:
+            decoding.resume(None)
+
+    def _passes(
+        self, request: DecodeRequest, on_step: Callable[[Step], None] | None
+    ) -> Generator[None, None, DecodeResult]:
         if not self._warm:
             self._warm = True
             return self._result([], "eom", 0)
@@ -79,8 +82,7 @@ class FakeDecoder:
         blocks = [answer[start : start + BLOCK] for start in range(0, len(answer), BLOCK)]
         for index, block in enumerate(blocks):
             time.sleep(float(os.environ.get("DIFFILL_FAKE_DELAY", "0")))
-            if is_cancelled():
-                raise Cancelled
+            yield
             if on_step is not None:
                 shown = block + [MASK] * (BLOCK - len(block))
                 on_step(

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from diffill.model.cache import KVCache, PagePool
 from diffill.model.config import ModelConfig
-from diffill.model.network import Block, Prediction
+from diffill.model.decoding import Passes, Snapshot
+from diffill.model.decoding.passes import together
+from diffill.model.network import Block, Part, Prediction
 
 Text = tuple[int, ...]
 
@@ -43,6 +45,9 @@ class ScriptedNetwork:
     def new_pool(self) -> PagePool:
         return empty_pool()
 
+    def run(self, parts: Sequence[Part]) -> list[Tensor]:
+        return [self.step(part.cache, part.clean, part.blocks) for part in parts]
+
     def use_cores(self, count: int) -> None:
         pass
 
@@ -62,6 +67,19 @@ class ScriptedNetwork:
 
     def predict(self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1) -> Prediction:
         return Prediction([int(token) for token in states[:, 0]], states[:, 1].tolist())
+
+
+def alone(network: Any, passes: Passes[Any]) -> list[Snapshot]:
+    """Compute the passes of one sequence; what was shown of them."""
+    shown: list[Snapshot] = []
+    steps = together([passes], shown.append)
+    states: Any = None
+    while True:
+        try:
+            parts = steps.send(states)
+        except StopIteration:
+            return shown
+        states = [network.step(part.cache, part.clean, part.blocks) for part in parts]
 
 
 def empty_pool() -> PagePool:

@@ -10,14 +10,12 @@ from torch import Tensor
 
 from ..cache import PAGE_SLOTS
 from ..config import ModelConfig
-from ..network import MAX_POSITIONS, Network, NotFinite, Part, Prediction, ranked
+from ..network import MAX_POSITIONS, MAX_STEP_ROWS, Network, NotFinite, Part, Prediction, ranked
 from ..transformer import Rotary
 from .crew import MAX_THREADS, Crew, Native
 from .linear import PackedLinear, pack_linear
 from .program import DECIDED_BYTES, LAYER, LINEARS, PLAN, compiled, layout_of, padded
 
-MAX_ROWS = 512
-"""Rows of one step, over all its parts."""
 MAX_PREDICTED = 64
 """Rows whose logits are held at once; 49,152 of them take 0.2 MB a row."""
 TILE_ROWS = 8
@@ -69,11 +67,11 @@ class CpuNetwork(Network):
             lengths.append(len(part.tokens))
             part.cache.reserve(lengths[-1])
         count = sum(lengths)
-        assert 0 < count <= MAX_ROWS, "the caller cuts long steps"
+        assert 0 < count <= MAX_STEP_ROWS, "the caller cuts long steps"
         starts = np.cumsum([0, *lengths])
         buffers = self._buffers
         for name, numbers in _rows(parts).items():
-            buffers[name].view(-1)[: len(numbers)] = torch.from_numpy(numbers)
+            buffers[name][: len(numbers)] = torch.from_numpy(numbers)
         buffers["part_rows"][: len(starts)] = torch.from_numpy(starts)
         buffers["pages"][:count] = torch.from_numpy(
             np.repeat([part.cache.pages.ctypes.data for part in parts], lengths)
@@ -193,10 +191,10 @@ def _buffers(config: ModelConfig) -> dict[str, Tensor]:
         "scales": 1,
     }
     return {
-        **{name: torch.zeros((MAX_ROWS + 1, width), dtype=torch.int32).squeeze(1) for name, width in integers.items()},
-        **{name: torch.zeros((MAX_ROWS, width)) for name, width in floats.items()},
-        "pages": torch.zeros(MAX_ROWS, dtype=torch.int64),
-        "bytes": torch.zeros((MAX_ROWS, max(config.hidden_size, attended, inner)), dtype=torch.uint8),
+        **{name: torch.zeros((MAX_STEP_ROWS + 1) * size, dtype=torch.int32) for name, size in integers.items()},
+        **{name: torch.zeros((MAX_STEP_ROWS, width)) for name, width in floats.items()},
+        "pages": torch.zeros(MAX_STEP_ROWS, dtype=torch.int64),
+        "bytes": torch.zeros((MAX_STEP_ROWS, max(config.hidden_size, attended, inner)), dtype=torch.uint8),
         "scores": torch.empty(MAX_THREADS * TILE_ROWS * SCORES),
         "logits": torch.zeros((MAX_PREDICTED, padded(config.vocabulary_size))),
         "decided": torch.zeros((MAX_PREDICTED, DECIDED_BYTES // 4), dtype=torch.int32),

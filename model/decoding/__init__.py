@@ -1,24 +1,25 @@
 """Three ways to fill a span with the same weights: `ar`, `verify`, `diffusion`. With a draft of it: `EDIT_MODES`.
 
-Each is a generator over forward passes: it yields a `Snapshot` after each, so the engine can stop, show and count
-between passes without any mode knowing about it. What is filled grows in an `Answer`.
+Each is a generator: it yields the `Part` of a step, is sent the hidden states that came out, and yields a `Snapshot`.
+So the engine can stop, show and count between passes, and compute several sequences in one, without any mode knowing
+about it. What is filled grows in an `Answer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..cache import KVCache
 from ..network import Network
 from ..request import Mode
-from .answer import Answer, Snapshot
+from .answer import Answer, Passes, Snapshot
 from .autoregressive import decode_autoregressive
 from .diffusion import decode_diffusion
 from .edit import EDIT_MODES
 from .verify import decode_verify
 
-DecodingMode = Callable[[Network, KVCache, int, Answer], Iterator[Snapshot]]
-"""(network, cache that holds the prompt but its last token, that last token, answer to fill) -> one snapshot a pass."""
+DecodingMode = Callable[[Network, KVCache, int, Answer], Passes[None]]
+"""(network, cache that holds the prompt but its last token, that last token, answer to fill) -> its passes."""
 
 MODES: dict[Mode, DecodingMode] = {
     "ar": decode_autoregressive,
@@ -26,4 +27,4 @@ MODES: dict[Mode, DecodingMode] = {
     "diffusion": decode_diffusion,
 }
 
-__all__ = ["EDIT_MODES", "MODES", "Answer", "DecodingMode", "Snapshot"]
+__all__ = ["EDIT_MODES", "MODES", "Answer", "DecodingMode", "Passes", "Snapshot"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
+from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from ..network import Choice
+from ..network import Choice, Part
 from ..request import Finish
 from ..tokenizer import END_OF_MIDDLE
 
@@ -23,6 +24,11 @@ class Snapshot:
     tokens: tuple[int, ...]
     """MASK where nothing is placed."""
     confidence: tuple[float, ...]
+
+
+_Returned = TypeVar("_Returned")
+Passes = Generator["Part | Snapshot", Tensor, _Returned]
+"""Yields parts of steps and is sent their hidden states; a snapshot after each pass shows what became of it."""
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import exp
 
 from ..cache import KVCache
-from ..network import Network
-from .answer import Answer, Snapshot
+from ..network import Network, Part
+from .answer import Answer, Passes, Snapshot
 
 
-def decode_autoregressive(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
+def decode_autoregressive(network: Network, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
     """Greedy decoding."""
     token = last
     while answer.finish is None:
-        states = network.step(cache, [token])
+        states = yield Part(cache, [token])
         cache.keep([token])
         best = network.predict(states, answer.refused_next, answer.choices)
         token = best.tokens[0]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import exp
 
 from ..cache import KVCache
-from ..network import Block, Choice, Network, Prediction
+from ..network import Block, Choice, Network, Part, Prediction
 from ..tokenizer import END_OF_MIDDLE, MASK
-from .answer import Answer, Snapshot
+from .answer import Answer, Passes, Snapshot
 
 
-def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
+def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
     """Block after block; the first pass of a block also encodes the block before it, at no pass of its own."""
     clean = [last]
     while answer.finish is None:
         block = DraftBlock(network.config.block_size, network.config.threshold, network.config.revise_threshold)
         while not block.finished:
-            states = network.step(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
+            states = yield Part(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
             cache.keep(clean)
             block.advance(network.predict(states[len(clean) :], answer.refused_next, answer.choices))
             clean = []

@@ -6,12 +6,12 @@ the causal head, many tokens a pass. `diffusion` denoises the draft itself: see 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from ..cache import KVCache
-from ..network import Network
+from ..network import Network, Part
 from ..request import Mode
-from .answer import Answer, Snapshot
+from .answer import Answer, Passes
 from .autoregressive import decode_autoregressive
 from .draft import Draft
 from .revision import decode_revision
@@ -20,13 +20,11 @@ from .verify import accept
 CHECKED_TOKENS = 24
 """Drafts checked in one pass. On a CPU 24 rows take twice the time of one; on a GPU about the same time."""
 
-EditMode = Callable[[Network, KVCache, int, Answer, Sequence[int]], Iterator[Snapshot]]
+EditMode = Callable[[Network, KVCache, int, Answer, Sequence[int]], Passes[None]]
 """A `DecodingMode` that is given a draft of the answer too."""
 
 
-def decode_draft(
-    network: Network, cache: KVCache, last: int, answer: Answer, draft: Sequence[int]
-) -> Iterator[Snapshot]:
+def decode_draft(network: Network, cache: KVCache, last: int, answer: Answer, draft: Sequence[int]) -> Passes[None]:
     """`verify` with a draft: strict acceptance, so the output equals `ar` token for token.
 
     Where the causal head says otherwise, its token is taken and the draft is taken up again behind it.
@@ -34,7 +32,8 @@ def decode_draft(
     original, width = Draft(draft, answer.tokens), CHECKED_TOKENS
     while answer.finish is None:
         drafts = original.rest[:width]
-        checked = network.predict(network.step(cache, [last, *drafts]), answer.refused_next, answer.choices)
+        states = yield Part(cache, [last, *drafts])
+        checked = network.predict(states, answer.refused_next, answer.choices)
         start = len(answer.tokens)
         accepted, snapshot = accept(drafts, checked, answer)
         cache.keep([last, *drafts[:accepted]])
@@ -48,7 +47,7 @@ def decode_draft(
 
 def decode_denoised_draft(
     network: Network, cache: KVCache, last: int, answer: Answer, draft: Sequence[int]
-) -> Iterator[Snapshot]:
+) -> Passes[None]:
     """`diffusion` with a draft; what does not settle within its passes is finished causally."""
     if network.config.edit_threshold is not None:  # else: weights that were not taught labels
         last = yield from decode_revision(network, cache, last, answer, draft)
@@ -57,7 +56,7 @@ def decode_denoised_draft(
 
 def decode_without_draft(
     network: Network, cache: KVCache, last: int, answer: Answer, draft: Sequence[int]
-) -> Iterator[Snapshot]:
+) -> Passes[None]:
     return decode_autoregressive(network, cache, last, answer)
 
 

@@ -6,20 +6,18 @@ The token itself: keep. Another token: substitute. `DELETE`: leave it out. `INSE
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
 from ..cache import KVCache
-from ..network import Block, Choice, Network, Prediction
+from ..network import Block, Choice, Network, Part, Prediction
 from ..tokenizer import DELETE, END_OF_MIDDLE, INSERT, MASK, NUM_CONTROL_IDS
-from .answer import Answer, Snapshot
+from .answer import Answer, Passes, Snapshot
 from .draft import Draft
 
 
-def decode_revision(
-    network: Network, cache: KVCache, last: int, answer: Answer, draft: Sequence[int]
-) -> Generator[Snapshot, None, int]:
+def decode_revision(network: Network, cache: KVCache, last: int, answer: Answer, draft: Sequence[int]) -> Passes[int]:
     """Window after window until the answer is finished, or until one window does not settle.
 
     The first pass of a window also encodes the one before it, at no pass of its own. A window that needs no change is
@@ -34,7 +32,7 @@ def decode_revision(
     text = RevisedText(rest, config.block_size, threshold=config.threshold, edit_threshold=config.edit_threshold)
     while answer.finish is None:
         for _ in range(max(2, config.block_size // 2)):
-            states = network.step(cache, clean, [Block(text.window, before=len(clean))])
+            states = yield Part(cache, clean, [Block(text.window, before=len(clean))])
             cache.keep(clean[:-1])
             said = network.predict(states[len(clean) :], answer.refused_next, answer.choices, labels=True)
             clean = clean[-1:]

@@ -6,24 +6,24 @@ just those. Whatever is accepted, the block that continues from there is already
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from math import exp
 
 from ..cache import KVCache
-from ..network import Block, Network, Prediction
+from ..network import Block, Network, Part, Prediction
 from ..tokenizer import MASK
-from .answer import Answer, Snapshot
+from .answer import Answer, Passes, Snapshot
 
 
-def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -> Iterator[Snapshot]:
+def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
     """Strict acceptance: the output equals `ar` token for token."""
     size = network.config.draft_size + 1  # the first mask stands where the causal head itself decides
     draft: list[int] = []
     while answer.finish is None:
         clean = [last, *draft]
         masks = (MASK,) * size
-        states = network.step(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
+        states = yield Part(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
         checked = network.predict(states[: len(clean)], answer.refused_next, answer.choices)
         accepted, snapshot = accept(draft, checked, answer)
         cache.keep(clean[: accepted + 1])

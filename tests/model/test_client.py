@@ -224,7 +224,7 @@ def test_a_newer_request_supersedes_the_older_one(settings: EngineSettings, monk
 
 def test_what_the_engine_refuses_is_an_error_and_not_repeated(settings: EngineSettings) -> None:
     async def test(client: EngineClient) -> None:
-        for bad in (request("REFUSE"), request("x", max_tokens=0), DecodeRequest(prompt=b"\0" * (1 << 21))):
+        for bad in (request("REFUSE"), request("x", max_tokens=-1), DecodeRequest(prompt=b"\0" * (1 << 21))):
             with pytest.raises(EngineError) as caught:
                 await client.decode(bad)
             assert caught.value.code == "bad_request"

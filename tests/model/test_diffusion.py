@@ -13,7 +13,7 @@ from diffill.model.decoding import Answer, Snapshot, decode_diffusion
 from diffill.model.decoding.diffusion import DraftBlock
 from diffill.model.network import Prediction
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
-from tests.scripted_network import ScriptedNetwork, Text, as_network
+from tests.scripted_network import ScriptedNetwork, Text, alone, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network
 
 THRESHOLD, REVISE = 0.8, 0.9
@@ -128,7 +128,7 @@ def decode(
     cache = network.new_cache()
     cache.keep(PROMPT[:-1])
     answer = Answer(max_tokens=max_tokens, ends_line=ends_line)
-    snapshots = list(decode_diffusion(as_network(network), cache, PROMPT[-1], answer))
+    snapshots = alone(network, decode_diffusion(as_network(network), cache, PROMPT[-1], answer))
     return answer, snapshots, cache.tokens
 
 
@@ -195,7 +195,7 @@ def test_a_real_network_gives_no_control_token(seed: int) -> None:
     network = tiny_network(tiny_config(block_size=4, threshold=0.5, revise_threshold=0.5), seed)
     cache = network.new_cache()
     answer = Answer(max_tokens=12, ends_line=None)
-    snapshots = list(decode_diffusion(network, cache, 30 + seed, answer))
+    snapshots = alone(network, decode_diffusion(network, cache, 30 + seed, answer))
     assert len(answer.tokens) == 12 or answer.finish == "eom"
     assert all(token >= NUM_CONTROL_IDS for token in answer.tokens)
     assert any(MASK in snapshot.tokens for snapshot in snapshots), "else nothing was watched"

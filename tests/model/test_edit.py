@@ -23,7 +23,7 @@ from diffill.model.request import DecodeRequest, Mode, ModelInfo, pack_ids
 from diffill.model.threads import FreeCores
 from diffill.model.tokenizer import DELETE, END_OF_MIDDLE, INSERT, MASK, NUM_CONTROL_IDS, UPDATED
 from diffill.training.alignment import edit_labels
-from tests.scripted_network import empty_pool
+from tests.scripted_network import alone, empty_pool
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network, tiny_tokenizer
 
 PROMPT = [30, 31, 32, UPDATED]
@@ -39,7 +39,7 @@ def decode(
         network.step(cache, prompt[:-1])
         cache.keep(prompt[:-1])
     answer = Answer(max_tokens=max_tokens, ends_line=None)
-    return answer, list(EDIT_MODES[mode](network, cache, prompt[-1], answer, draft))
+    return answer, alone(network, EDIT_MODES[mode](network, cache, prompt[-1], answer, draft))
 
 
 class Editor:

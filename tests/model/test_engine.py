@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 
+from diffill.model.cache import CacheFull, PagePool
 from diffill.model.checkpoint import checkpoint_hash
+from diffill.model.decoding_turn import Decoding
 from diffill.model.device import choose_device
 from diffill.model.engine import BlockDecoder, load_decoder
-from diffill.model.network import PREFILL_TOKENS
+from diffill.model.network import PREFILL_TOKENS, NotFinite, Part
 from diffill.model.request import (
     MAX_NEW_TOKENS,
     MAX_PROMPT_TOKENS,
@@ -114,7 +116,7 @@ def test_cancellation_leaves_a_cache_to_go_on_with(mode: Mode, passes: int) -> N
     with pytest.raises(Cancelled):
         decoder.decode(wanted, on_step=steps.append, is_cancelled=cancel_after(passes))
     prefill = -(-(2 * PREFILL_TOKENS + 2) // PREFILL_TOKENS)
-    assert len(steps) == max(0, passes - prefill + 1), "no pass is begun once it is cancelled"
+    assert len(steps) == max(0, passes - prefill), "no pass is begun once it is cancelled"
     result = decoder.decode(wanted)
     assert result.cached_tokens == min(passes * PREFILL_TOKENS, 2 * PREFILL_TOKENS + 2)
     assert said(result) == said(new_decoder().decode(wanted))
@@ -295,3 +297,126 @@ def test_every_token_has_a_score() -> None:
     result = new_decoder().decode(request_of(prompt_of(text(20, 8), [])))
     assert len(result.token_scores) == len(unpack_ids(result.tokens)) == 10
     assert sum(result.token_scores) / 10 == pytest.approx(result.score)
+
+
+def finish(decoder: BlockDecoder, decodings: list[Decoding]) -> list[DecodeResult]:
+    """Turn after turn for those that are not over, as the scheduler does."""
+    while going := [decoding for decoding in decodings if not decoding.over]:
+        decoder.advance(going)
+    return [decoding.result for decoding in decodings if decoding.result is not None]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_requests_side_by_side_answer_as_alone(mode: Mode) -> None:
+    """Also when they share their beginning, join late, and bring candidates of their own."""
+    wanted = [request_of(prompt_of(text(20 + 30 * seed, seed), text(40, 1)), mode) for seed in range(4)]
+    wanted[1] = msgspec.structs.replace(wanted[1], candidates=3)
+    alone = [said(new_decoder().decode(request)) for request in wanted]
+    decoder = new_decoder()
+    decodings = [decoder.begin(request) for request in wanted[:2]]
+    decoder.advance(decodings)
+    decodings += [decoder.begin(request) for request in wanted[2:]]
+    assert [said(result) for result in finish(decoder, decodings)] == alone
+
+
+def test_dropped_requests_give_back_all_they_held() -> None:
+    decoder = new_decoder()
+    pages = decoder.pool.available
+    generator = random.Random(5)
+    for seed in range(30):
+        mode = generator.choice(MODES)
+        decoding = decoder.begin(request_of(prompt_of(text(70, seed % 7), text(20, 1)), mode))
+        for _ in range(generator.randrange(6)):
+            if not decoding.over:
+                decoder.advance([decoding])
+        decoding.fail(Cancelled())
+        assert decoding.over
+    assert decoder.pool.available == pages
+    wanted = request_of(prompt_of(text(70, 3), text(20, 1)))
+    assert said(decoder.decode(wanted)) == said(new_decoder().decode(wanted))
+
+
+def test_out_of_memory_shrinks_the_cache_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = new_decoder()
+    wanted = request_of(prompt_of(text(70, 1), text(20, 1)))
+    alone = said(new_decoder().decode(wanted))
+    capacity, run, calls = decoder.pool.capacity, NETWORK.run, iter(range(100))
+
+    def scarce(parts: Sequence[Part]) -> list[torch.Tensor]:
+        if next(calls) == 2:
+            raise torch.OutOfMemoryError("PRIVATE")
+        return run(parts)
+
+    monkeypatch.setattr(NETWORK, "run", scarce)
+    assert said(decoder.decode(wanted)) == alone
+    assert decoder.pool.capacity == capacity // 2
+
+
+def test_out_of_memory_for_good_ends_the_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = new_decoder()
+    wanted = request_of(prompt_of(text(70, 1), text(20, 1)))
+
+    def none(parts: Sequence[Part]) -> list[torch.Tensor]:
+        raise torch.OutOfMemoryError("PRIVATE")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NETWORK, "run", none)
+        with pytest.raises(MemoryError, match="no memory for this request"):
+            decoder.decode(wanted)
+    assert said(decoder.decode(wanted)) == said(new_decoder().decode(wanted))
+
+
+def test_requests_wait_for_room_and_all_are_answered() -> None:
+    """A pool of a few pages: whoever has room goes on, and its end makes room for the next."""
+    wanted = [request_of(prompt_of(text(70, seed), []), max_tokens=6) for seed in range(5)]
+    alone = [said(new_decoder().decode(request)) for request in wanted]
+    decoder = new_decoder()
+    decoder.pool = PagePool(NETWORK.new_storage, capacity=6)
+    decodings = [decoder.begin(request) for request in wanted]
+    assert [said(result) for result in finish(decoder, decodings)] == alone
+
+
+def test_a_request_that_never_fits_is_refused() -> None:
+    decoder = new_decoder()
+    decoder.pool = PagePool(NETWORK.new_storage, capacity=2)
+    with pytest.raises(CacheFull, match="all 2 pages"):
+        decoder.decode(request_of(prompt_of(text(90, 1), [])))
+
+
+def test_broken_numbers_end_the_request_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = new_decoder()
+    good, bad = (request_of(prompt_of(text(30, seed), [])) for seed in (1, 2))
+    run = NETWORK.run
+
+    def broken(parts: Sequence[Part]) -> list[torch.Tensor]:
+        states = run(parts)
+        states[-1] = torch.full_like(states[-1], torch.nan)
+        return states
+
+    decodings = [decoder.begin(good), decoder.begin(bad)]
+    with monkeypatch.context() as patched:
+        patched.setattr(NETWORK, "run", broken)
+        while not decodings[1].over:
+            decoder.advance(decodings)
+    assert isinstance(decodings[1].error, NotFinite)
+    assert said(finish(decoder, decodings[:1])[0]) == said(new_decoder().decode(good))
+
+
+def test_verify_is_ar_on_a_thousand_random_prompts() -> None:
+    """Whatever the weights, the company in a step and the state of the cache."""
+    config = tiny_config(draft_size=3, draft_threshold=0.01)
+    networks = [tiny_network(config, seed) for seed in range(3)]
+    decoders = [BlockDecoder(network, tokenizer=tiny_tokenizer(), info=INFO) for network in networks]
+    generator = random.Random(7)
+    beginnings = [text(length, length) for length in (0, 20, 33, 70)]
+    for number in range(250):
+        prompts = [generator.choice(beginnings) + text(generator.randrange(1, 40), number) for _ in range(4)]
+        answers = []
+        for mode in ("ar", "verify"):
+            decoder = decoders[number % 3]
+            requests = [request_of(prompt, mode, 5) for prompt in prompts]
+            if generator.random() < 0.5:
+                answers.append([said(result)[:2] for result in finish(decoder, [*map(decoder.begin, requests)])])
+            else:
+                answers.append([said(decoder.decode(request))[:2] for request in requests])
+        assert answers[0] == answers[1]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 import pytest
 
-from diffill.model.request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
-from diffill.model.scheduler import Failure, Job, Scheduler, State
+from diffill.model.decoding_turn import Decoding
+from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
+from diffill.model.scheduler import MAX_ACTIVE, Failure, Job, Scheduler, State
 
 HANG_GUARD_SECONDS = 60.0
 MODEL = ModelInfo(name="m", hash="0" * 12, adapter=None, device="cpu", vocabulary_size=100, block_size=4, parameters=1)
@@ -40,25 +41,33 @@ class SteppedDecoder:
         self.started: list[int] = []
         self.fault: BaseException | None = None
         self.decodes = 0
+        self.turns: list[int] = []
+        """How many decodings shared each forward pass."""
+        self.passes: list[int] = []
 
-    def decode(
-        self,
-        request: DecodeRequest,
-        *,
-        on_step: Callable[[Step], None] | None = None,
-        is_cancelled: Callable[[], bool] = lambda: False,
-    ) -> DecodeResult:
+    def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
+        return Decoding(self._passes(request, on_step))
+
+    def advance(self, decodings: Sequence[Decoding]) -> None:
+        self.turns.append(len(decodings))
+        if self.decodes > 1:
+            self.allow.acquire()
+        for decoding in decodings:
+            decoding.resume(None)
+
+    def _passes(
+        self, request: DecodeRequest, on_step: Callable[[Step], None] | None
+    ) -> Generator[None, None, DecodeResult]:
         self.decodes += 1
         if self.decodes == 1:
             return result(0)
         token = request.prompt[0]
         self.started.append(token)
         for number in (1, 2):
-            self.allow.acquire()
+            yield
+            self.passes.append(token)
             if self.fault:
                 raise self.fault
-            if is_cancelled():
-                raise Cancelled
             if on_step is not None:
                 on_step(Step(forward_pass=number, start=0, tokens=b"", confidence=()))
         return result(token)
@@ -103,18 +112,23 @@ async def ready(decoder: SteppedDecoder, **options: Any) -> Scheduler:
     return scheduler
 
 
-def test_jobs_are_decoded_one_after_the_other_in_order() -> None:
+def test_jobs_of_one_priority_share_every_forward_pass() -> None:
     async def test() -> None:
         decoder = SteppedDecoder()
         scheduler = await ready(decoder)
-        tickets = [Ticket(token, trace=True) for token in (1, 2, 3)]
-        for ticket in tickets:
+        first = Ticket(1, trace=True)
+        scheduler.submit(first.job)
+        await until(lambda: decoder.started == [1])
+        others = [Ticket(token, trace=True) for token in (2, 3)]
+        for ticket in others:
             scheduler.submit(ticket.job)
-        decoder.allow.release(6)
-        for ticket in tickets:
+        decoder.allow.release(1)
+        await until(lambda: decoder.started == [1, 2, 3])
+        decoder.allow.release(10)
+        for ticket in (first, *others):
             await ticket.ended.wait()
             assert ticket.code == "done" and ticket.steps == [1, 2]
-        assert decoder.started == [1, 2, 3] and scheduler.requests == 3
+        assert decoder.passes == [1, 1, 2, 3, 2, 3] and scheduler.requests == 3
 
     run(test)
 
@@ -125,13 +139,14 @@ def test_a_running_job_ends_at_once_and_its_decoder_stops_at_the_next_pass() -> 
         scheduler = await ready(decoder)
         first, second = Ticket(1, trace=True), Ticket(2)
         scheduler.submit(first.job)
-        scheduler.submit(second.job)
         await until(lambda: decoder.started == [1])
         scheduler.end(first.job, GONE)
         assert first.code == "cancelled"  # although the forward pass still runs
-        decoder.allow.release(1 + 2)  # one pass for the cancelled job, two for the other
+        scheduler.submit(second.job)
+        decoder.allow.release(10)
         await second.ended.wait()
         assert second.code == "done" and first.steps == [] and len(first.outcomes) == 1
+        assert decoder.passes.count(1) <= 1
 
     run(test)
 
@@ -140,33 +155,59 @@ def test_a_queued_job_that_ends_is_never_decoded() -> None:
     async def test() -> None:
         decoder = SteppedDecoder()
         scheduler = await ready(decoder)
-        tickets = [Ticket(token) for token in (1, 2, 3)]
+        running = Ticket(1)
+        scheduler.submit(running.job)
+        await until(lambda: decoder.started == [1])
+        tickets = [Ticket(token) for token in (2, 3)]
         for ticket in tickets:
             scheduler.submit(ticket.job)
-        scheduler.end(tickets[1].job, GONE)
-        scheduler.end(tickets[1].job, GONE)
-        decoder.allow.release(4)
-        await tickets[2].ended.wait()
-        assert decoder.started == [1, 3] and [ticket.code for ticket in tickets] == ["done", "cancelled", "done"]
+        scheduler.end(tickets[0].job, GONE)
+        scheduler.end(tickets[0].job, GONE)
+        decoder.allow.release(10)
+        await tickets[1].ended.wait()
+        assert decoder.started == [1, 3] and [ticket.code for ticket in tickets] == ["cancelled", "done"]
 
     run(test)
 
 
-def test_who_types_comes_before_a_repair_and_that_before_the_rest() -> None:
+def test_who_types_takes_over_between_two_passes_and_the_others_go_on_after() -> None:
     async def test() -> None:
         decoder = SteppedDecoder()
         scheduler = await ready(decoder)
-        tickets = [
-            Ticket(token, priority=priority)
-            for token, priority in ((1, "background"), (2, "background"), (3, "repair"), (4, "typing"), (5, "typing"))
-        ]
-        scheduler.submit(tickets[0].job)
+        background = Ticket(1, priority="background")
+        scheduler.submit(background.job)
         await until(lambda: decoder.started == [1])
-        for ticket in tickets[1:]:
+        urgent = [Ticket(3, priority="repair"), Ticket(4, priority="typing")]
+        for ticket in urgent:
             scheduler.submit(ticket.job)
         decoder.allow.release(10)
-        await tickets[1].ended.wait()
-        assert decoder.started == [1, 4, 5, 3, 2]
+        await background.ended.wait()
+        assert decoder.passes == [1, 4, 4, 3, 3, 1]
+        assert [ticket.code for ticket in (background, *urgent)] == ["done"] * 3
+
+    run(test)
+
+
+def test_many_in_the_background_do_not_keep_out_who_types() -> None:
+    async def test() -> None:
+        decoder = SteppedDecoder()
+        scheduler = await ready(decoder)
+        crowd = [Ticket(token, priority="background") for token in range(1, MAX_ACTIVE + 4)]
+        scheduler.submit(crowd[0].job)
+        await until(lambda: decoder.started == [1])
+        for ticket in crowd[1:]:
+            scheduler.submit(ticket.job)
+        decoder.allow.release(1)
+        await until(lambda: len(decoder.started) == MAX_ACTIVE)
+        typed = Ticket(50)
+        scheduler.submit(typed.job)
+        decoder.allow.release(3)
+        await typed.ended.wait()
+        assert len(decoder.started) <= MAX_ACTIVE + 2
+        decoder.allow.release(50)
+        for ticket in crowd:
+            await ticket.ended.wait()
+        assert max(decoder.turns) == MAX_ACTIVE
 
     run(test)
 
@@ -182,9 +223,29 @@ def test_a_full_queue_answers_busy_and_serves_what_it_holds() -> None:
         for ticket in tickets:
             scheduler.submit(ticket.job)
         assert tickets[2].code == "busy"
-        decoder.allow.release(6)
+        decoder.allow.release(10)
         await tickets[1].ended.wait()
         assert decoder.started == [1, 2, 3]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("fault", "code"), [(MemoryError("PRIVATE"), "busy"), (ArithmeticError("nan"), "unavailable")])
+def test_what_is_one_requests_misfortune_leaves_the_others_alone(fault: Exception, code: str) -> None:
+    async def test() -> None:
+        decoder = SteppedDecoder()
+        scheduler = await ready(decoder)
+        decoder.fault = fault
+        first, second = Ticket(1), Ticket(2)
+        scheduler.submit(first.job)
+        decoder.allow.release()
+        await first.ended.wait()
+        assert first.code == code
+        decoder.fault = None
+        scheduler.submit(second.job)
+        decoder.allow.release(2)
+        await second.ended.wait()
+        assert second.code == "done" and scheduler.state == "ready"
 
     run(test)
 
@@ -208,7 +269,7 @@ def test_a_value_error_is_the_callers_and_the_next_job_is_served() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("PRIVATE"), MemoryError(), SystemExit(0)], ids=repr)
+@pytest.mark.parametrize("fault", [RuntimeError("PRIVATE"), KeyError("PRIVATE"), SystemExit(0)], ids=repr)
 def test_anything_else_ends_every_job_and_the_decoder_is_never_used_again(fault: BaseException) -> None:
     async def test() -> None:
         states: list[State] = []
@@ -228,7 +289,7 @@ def test_anything_else_ends_every_job_and_the_decoder_is_never_used_again(fault:
         late = Ticket(3)
         scheduler.submit(late.job)
         assert late.code == "engine_dead"
-        assert states == ["ready", "crashed"] and decoder.started == [1]
+        assert states == ["ready", "crashed"] and len(decoder.passes) == len(set(decoder.passes))
 
     run(test)
 
@@ -254,6 +315,7 @@ def test_requests_wait_for_the_load_and_are_checked_again_with_the_real_vocabula
         loaded.set()
         decoder.allow.release(2)
         await bad.ended.wait()
+        await good.ended.wait()
         assert (good.code, bad.code, scheduler.progress) == ("done", "bad_request", 1.0)
 
     run(test)
@@ -293,7 +355,7 @@ def test_a_load_that_fails_answers_with_its_one_line(fault: Exception, detail: s
 
 def test_ready_needs_a_real_forward_pass() -> None:
     class Broken(SteppedDecoder):
-        def decode(self, request: DecodeRequest, **options: Any) -> DecodeResult:
+        def begin(self, request: DecodeRequest, **options: Any) -> Decoding:
             assert request.max_tokens == MODEL.block_size
             raise RuntimeError("no kernel for this device")
 

@@ -148,7 +148,7 @@ def test_a_frame_of_one_byte_per_packet_is_understood(quick: Path) -> None:
 @pytest.mark.parametrize(
     "fields, name",
     [
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
         ({"max_tokens": MAX_NEW_TOKENS + 1}, "max_tokens"),
         ({"max_tokens": 2**62}, "max_tokens"),
         ({"prompt": b""}, "prompt"),

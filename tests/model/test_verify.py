@@ -16,7 +16,7 @@ from diffill.model.cache import KVCache
 from diffill.model.decoding import MODES, Answer, Snapshot
 from diffill.model.network import Network
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
-from tests.scripted_network import ScriptedNetwork, Text, as_network
+from tests.scripted_network import ScriptedNetwork, Text, alone, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network
 
 PROMPT = [30, 31, 32, 33]
@@ -38,7 +38,7 @@ def decode(
         network.step(cache, prompt[:-1])
         cache.keep(prompt[:-1])
     answer = Answer(max_tokens=max_tokens, ends_line=ends_line, refused_first=refused_first)
-    return answer, list(MODES[mode](network, cache, prompt[-1], answer)), cache
+    return answer, alone(network, MODES[mode](network, cache, prompt[-1], answer)), cache
 
 
 def continues(continuation: list[int]) -> Callable[[Text], int]:
