@@ -145,6 +145,8 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
         def show(record: dict[str, Any]) -> None:
             losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("causal", "denoising") if name in record)
             speed = f"{record['tokens_per_second']:.0f} tokens/s"
+            if "mfu" in record:
+                speed += f"  MFU {record['mfu']:.1%}"
             progress.update(task, completed=record["progress"], description=f"step {record['step']}  {losses}  {speed}")
             if asked_to_stop:
                 raise Interrupted
