@@ -41,7 +41,7 @@ class _Identifier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Focus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    text_document: _Identifier
+    text_document: _Identifier | None = None
 
 
 class _Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,8 +143,9 @@ class Service:
             raise JsonRpcException(f"the figures cannot be read: {error.strerror}", failed) from None
 
     def focus(self, params: object) -> None:
-        """The person looks at a document: say whether something is offered there."""
-        document = self._session.documents.get(_read(params, _Focus).text_document.uri)
+        """The person looks at a document, or at none: say whether something is offered there."""
+        looked_at = _read(params, _Focus).text_document
+        document = self._session.documents.get(looked_at.uri) if looked_at is not None else None
         if document is not None:
             self.announce(document, again=True)
 

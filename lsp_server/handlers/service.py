@@ -62,5 +62,6 @@ def register(server: Server) -> None:
         service().accepted_in_part(plain(params))
 
     @server.feature("textDocument/didShowCompletion")
+    @server.feature("textDocument/didShowInlineEdit")
     def did_show(params: Any) -> None:
-        """Some editors say that a completion came to the screen. What was sent is counted, so nothing is added."""
+        """Some editors say what came to the screen. What was sent is counted, so nothing is added."""
