@@ -21,6 +21,7 @@ from .parameters import converter
 from .parent import watch_parent
 from .progress import ProgressBar
 from .protocol import Protocol
+from .registration import register as register_for_changes
 from .status import STATUS, Status
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class Server(LanguageServer):
         self._apply_settings(self._options)
         await self.pull_settings()
         engine.start()
+        self.in_background(register_for_changes(self))
 
     async def pull_settings(self) -> None:
         """Ask the client for the section `diffill`, if it can be asked."""

@@ -33,7 +33,7 @@ class Settings:
     """What is shown to the model: the file alone, or also what it imports and open files like it."""
     alternatives: int = 3
     """How many completions are offered when the person asks for them."""
-    confidence: float = 0.0
+    confidence: float = 0.1
     """Shown by itself only if at least so likely to be right, from 0 (everything) to 1."""
     delay: int | None = None
     """Milliseconds to wait after a keystroke before the model is asked; None follows the person's own rhythm."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
@@ -24,7 +24,7 @@ def register(server: Server) -> None:
         return await server.session.completions.answer(params, params.version)
 
     @server.command(ACCEPTED)
-    def accepted(identifier: str) -> None:
-        """What an editor runs after it inserted a completion."""
-        if server.session is not None:
-            server.session.completions.accepted(identifier)
+    def accepted(*arguments: Any) -> None:
+        """What an editor runs after it inserted a completion; its one argument is the completion's id."""
+        if server.session is not None and arguments and isinstance(arguments[0], str):
+            server.session.completions.accepted(arguments[0])

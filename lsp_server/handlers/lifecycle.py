@@ -29,6 +29,12 @@ def register(server: Server) -> None:
     def did_change_workspace_folders(params: types.DidChangeWorkspaceFoldersParams) -> None:
         server.folders_changed(params.event)
 
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def did_change_watched_files(params: types.DidChangeWatchedFilesParams) -> None:
+        from ..ignored import IgnoreRules
+
+        IgnoreRules.forget()
+
     @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
     def did_save(params: types.DidSaveTextDocumentParams) -> None:
         """The text is known from the edits; registered because clients expect to be told that saves are welcome."""

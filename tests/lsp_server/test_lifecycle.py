@@ -215,3 +215,17 @@ def test_the_working_directory_is_not_a_place_for_modules(tmp_path: Path) -> Non
         uri = client.open("x = ")
         items = client.request("textDocument/inlineCompletion", inline_params(uri, 0, 4))["items"]
         assert [item["insertText"] for item in items] == ["42"]
+
+
+def test_it_registers_for_changes_where_clients_ask_for_that(client: LspClient) -> None:
+    dynamic = {"dynamicRegistration": True}
+    client.initialize(capabilities={"workspace": {"didChangeConfiguration": dynamic, "didChangeWatchedFiles": dynamic}})
+    registered = client.notification("client/registerCapability")["registrations"]
+    assert [registration["method"] for registration in registered] == [
+        "workspace/didChangeConfiguration",
+        "workspace/didChangeWatchedFiles",
+    ]
+    assert registered[0]["registerOptions"] == {"section": "diffill"}
+    changes = [{"uri": "file:///work/.gitignore", "type": 2}]
+    client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
+    assert client.shut_down() == 0
