@@ -15,6 +15,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "float | None": (int, float, type(None)),
+    "int | None": (int, type(None)),
 }
 
 
@@ -39,11 +40,19 @@ class ModelConfig:
     """Tokens drafted beyond the next one in `verify` mode: small, because every rejected draft was paid for."""
     draft_threshold: float = 0.3
     """`verify`: drafts are checked up to the first that is less probable than this."""
+    relaxed_acceptance: float | None = None
+    """`verify`: a draft is also accepted when the causal head gives it this share of its best token's probability. None
+    is strict: the answer is that of `ar`."""
     threshold: float = 0.8
     """`diffusion`: a masked position is placed when its best token reaches this probability."""
     revise_threshold: float | None = None
     """`diffusion`: a placed token is replaced when another reaches this probability. None for weights that have not
     learned to judge visible tokens: they answer with the next token there, as the causal stream does."""
+    entropy_bound: float | None = None
+    """`diffusion`: in place of `threshold`, the surest places are filled as long as the entropies (nats) of those
+    before add up to no more than this (arXiv 2505.24857)."""
+    block_passes: int | None = None
+    """`diffusion`: a block that is not finished after so many passes is finished by the causal head."""
     edit_threshold: float | None = None
     """`diffusion` of a draft: a label other than "keep" is followed at this probability. None for weights without the
     edit stage."""
@@ -61,7 +70,7 @@ class ModelConfig:
             )
         if self.head_size % 2:
             raise ValueError(f"head_size: {self.head_size} is odd, but positions rotate pairs")
-        for name in ("draft_threshold", "threshold", "revise_threshold", "edit_threshold"):
+        for name in ("draft_threshold", "relaxed_acceptance", "threshold", "revise_threshold", "edit_threshold"):
             if (getattr(self, name) or 0.0) > 1.0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
 

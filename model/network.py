@@ -71,6 +71,8 @@ class Prediction:
     tokens: list[int]
     log_probability: list[float]
     runners_up: list[list[Choice]] = field(default_factory=list)
+    entropy: list[float] = field(default_factory=list)
+    """Of each row's distribution, in nats."""
 
     def choices(self, row: int) -> list[Choice]:
         """What else might stand at `row`, best first."""
@@ -143,8 +145,8 @@ class Network(ABC):
         return [index for index in range(NUM_CONTROL_IDS) if index not in answers]
 
 
-def ranked(logits: Tensor, normaliser: Tensor, choices: int) -> Prediction:
-    """The `choices` best tokens of each row.  # [R, V], [R]"""
+def ranked(logits: Tensor, normaliser: Tensor, entropy: Tensor, choices: int) -> Prediction:
+    """The `choices` best tokens of each row.  # [R, V], [R], [R]"""
     values, tokens = logits.topk(choices, dim=1)  # [R, choices]
     rows = [
         [(token, value) for token, value in zip(*row, strict=True) if value > -inf]
@@ -156,4 +158,5 @@ def ranked(logits: Tensor, normaliser: Tensor, choices: int) -> Prediction:
         tokens=[row[0][0] for row in rows],
         log_probability=[row[0][1] for row in rows],
         runners_up=[row[1:] for row in rows] if choices > 1 else [],
+        entropy=entropy.tolist(),
     )

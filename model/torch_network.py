@@ -59,7 +59,10 @@ class TorchNetwork(Network):
         logits[:, self._banned[labels]] = -torch.inf
         if refused_first is not None:
             logits[0].masked_fill_(refused_first, -torch.inf)
-        return ranked(logits, logits.logsumexp(dim=1), choices)
+        normaliser = logits.logsumexp(dim=1)
+        surprise = normaliser[:, None] - logits  # [R, V]
+        entropy = (surprise.neg().exp() * surprise).nan_to_num_(0.0).sum(dim=1)  # what is impossible adds nothing
+        return ranked(logits, normaliser, entropy, choices)
 
     def _attention(self, parts: Sequence[Part]) -> Attention:
         """Attention of each part over its whole context (always visible) and over itself (under a mask)."""

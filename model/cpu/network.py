@@ -87,13 +87,14 @@ class CpuNetwork(Network):
     def predict(
         self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1, *, labels: bool = False
     ) -> Prediction:
-        whole = Prediction([], [], [])
+        whole = Prediction([], [])
         for start in range(0, len(states), MAX_PREDICTED):
             first = refused_first if start == 0 else None
             part = self._predict(states[start : start + MAX_PREDICTED].contiguous(), first, choices, labels)
             whole.tokens.extend(part.tokens)
             whole.log_probability.extend(part.log_probability)
             whole.runners_up.extend(part.runners_up)
+            whole.entropy.extend(part.entropy)
         return whole
 
     def _predict(self, states: Tensor, refused_first: Tensor | None, choices: int, labels: bool) -> Prediction:
@@ -106,14 +107,15 @@ class CpuNetwork(Network):
         self._set("bias", biases.data_ptr())
         self._set("states", states.data_ptr())
         self._run(self._program.predict, count)
-        decided = self._buffers["decided"][:count]  # int32 [R, 3]
-        best, total = decided[:, 1].view(torch.float32), decided[:, 2].view(torch.float32)
+        decided = self._buffers["decided"][:count]  # int32 [R, 4]
+        best, total, weighted = decided[:, 1:].view(torch.float32).unbind(dim=1)
+        entropy = total.log() - weighted / total
         # The way to bytes would hide a state that is no number.
         if not bool(torch.isfinite(states).all() and torch.isfinite(best).all() and torch.isfinite(total).all()):
             raise NotFinite("the network's output is not a number")
         if choices == 1:
-            return Prediction(decided[:, 0].tolist(), (-total.log()).tolist())
-        return ranked(self._buffers["logits"][:count], best + total.log(), choices)
+            return Prediction(decided[:, 0].tolist(), (-total.log()).tolist(), entropy=entropy.tolist())
+        return ranked(self._buffers["logits"][:count], best + total.log(), entropy, choices)
 
     def _bias_of(self, labels: bool) -> Tensor:
         """What is added to the logits: minus infinity for what is no answer, the padding included.  # [V padded]"""

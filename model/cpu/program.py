@@ -33,7 +33,7 @@ LAYER = (
     *(f"{name}_{part}" for name in LINEARS for part in ("weight", "scale", "correction")),
 )
 SPINS = 4096
-DECIDED_BYTES = 12
+DECIDED_BYTES = 16
 
 
 def padded(columns: int) -> int:

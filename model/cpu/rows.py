@@ -120,12 +120,12 @@ def _rotated(code: Code, heads: Value, cosine: Value, sine: Value, head: Value, 
 
 
 def decide(code: Code, logits: Value, bias: Value, result: Value, *, columns: int) -> None:
-    """The best token of a row, its logit, and the sum of exp(logit - best).
+    """The best token of a row, its logit, and with d = logit - best the sums of exp(d) and of exp(d) * d.
 
     Args:
         logits: # fp32 [columns]
         bias: 0, or minus infinity for what may not be answered.  # fp32 [columns]
-        result: # int32 token, fp32 logit, fp32 sum
+        result: # int32 token, fp32 logit, 2 x fp32 sum
     """
     integers = vector(INT32)
     best, place = Variable(code, code.constant(float("-inf"), FLOATS)), Variable(code, code.constant(0, integers))
@@ -139,12 +139,16 @@ def decide(code: Code, logits: Value, bias: Value, result: Value, *, columns: in
     lanes = code.vector_of(range(LANES), INT32)
     none = code.constant(2**31 - 1, integers)
     where = code.select(best.value.equals(top), place.value + lanes, none)
-    sums = Variable(code, code.constant(0.0, FLOATS))
+    sums, weighted = Variable(code, code.constant(0.0, FLOATS)), Variable(code, code.constant(0.0, FLOATS))
     with code.loop(0, columns, LANES) as at:
-        sums.value += code.exp(code.load(FLOATS, logits + at * 4) - top)
+        below = code.maximum(code.load(FLOATS, logits + at * 4) - top, -87.0)
+        power = code.exp(below)
+        sums.value += power
+        weighted.value = code.fma(power, below, weighted.value)
     code.store(code.intrinsic("llvm.vector.reduce.smin.v16i32", INT32, where), result)
     code.store(top, result + 4)
     code.store(code.lanes_sum(sums.value), result + 8)
+    code.store(code.lanes_sum(weighted.value), result + 12)
 
 
 def _store_bytes(code: Code, values: Value, out: Value, at: Value) -> None:

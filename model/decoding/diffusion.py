@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from math import exp
 
 from ..cache import KVCache
+from ..config import ModelConfig
 from ..network import Block, Choice, Network, Part, Prediction
 from ..tokenizer import END_OF_MIDDLE, MASK
 from .answer import Answer, Passes, Snapshot
@@ -12,33 +14,67 @@ from .answer import Answer, Passes, Snapshot
 
 def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
     """Block after block; the first pass of a block also encodes the block before it, at no pass of its own."""
+    config = network.config
     clean = [last]
     while answer.finish is None:
-        block = DraftBlock(network.config.block_size, network.config.threshold, network.config.revise_threshold)
-        while not block.finished:
+        block = DraftBlock.of(config)
+        for _ in range(config.block_passes or config.block_size):
             states = yield Part(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
             cache.keep(clean)
             block.advance(network.predict(states[len(clean) :], answer.refused_next, answer.choices))
             clean = []
             answer.rounds += 1
             yield Snapshot(len(answer.tokens), tuple(block.tokens), tuple(block.confidence))
-        clean = block.tokens
-        for place in zip(block.tokens, block.log_probability, block.runners_up, strict=True):
+            if block.finished:
+                break
+        clean = block.placed
+        for place in zip(clean, block.log_probability, block.runners_up, strict=False):
             if not answer.place(*place):
                 break
+        if answer.finish is None and len(clean) < config.block_size:
+            clean = yield from _finish(network, cache, clean, answer, config.block_size - len(clean))
+
+
+def _finish(network: Network, cache: KVCache, clean: list[int], answer: Answer, count: int) -> Passes[list[int]]:
+    """The rest of a block by the causal head, a token a pass; returns what the cache does not hold yet."""
+    for _ in range(count):
+        states = yield Part(cache, clean)
+        cache.keep(clean)
+        best = network.predict(states[-1:], answer.refused_next, answer.choices)
+        clean = best.tokens
+        answer.rounds += 1
+        start = len(answer.tokens)
+        answer.place(clean[0], best.log_probability[0], best.choices(0))
+        yield Snapshot(start, tuple(clean), (exp(best.log_probability[0]),))
+        if answer.finish is not None:
+            break
+    return clean
 
 
 class DraftBlock:
     """One block on its way from masks to tokens."""
 
-    def __init__(self, size: int, threshold: float, revise_threshold: float | None) -> None:
+    def __init__(
+        self, size: int, threshold: float, revise_threshold: float | None, entropy_bound: float | None = None
+    ) -> None:
         self.tokens = [MASK] * size
         self.confidence = [0.0] * size
         self.log_probability = [0.0] * size
         self.runners_up: list[list[Choice]] = [[] for _ in range(size)]
         self.threshold = threshold
         self.revise_threshold = 2.0 if revise_threshold is None else revise_threshold  # no probability reaches 2
+        self.entropy_bound = entropy_bound
         self._revised = [False] * size
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> DraftBlock:
+        """A block of masks, with the rules of `config`."""
+        return cls(config.block_size, config.threshold, config.revise_threshold, config.entropy_bound)
+
+    @property
+    def placed(self) -> list[int]:
+        """The tokens before the left-most mask; all where the end of the middle is among them."""
+        return self.tokens if self.finished else self.tokens[: self.tokens.index(MASK)]
 
     @property
     def finished(self) -> bool:
@@ -53,17 +89,27 @@ class DraftBlock:
         """
         best, certain = prediction.tokens, [exp(value) for value in prediction.log_probability]
         left_most = self.tokens.index(MASK)
+        sure = self._sure(prediction, certain)
         outlook = [guess if token == MASK else token for token, guess in zip(self.tokens, best, strict=True)]
         for index, token in enumerate(self.tokens):
             if token == MASK:
                 self.confidence[index] = certain[index]
-                if index == left_most or certain[index] >= self.threshold:
+                if index == left_most or index in sure:
                     self._place(index, prediction)
             elif token != best[index] and certain[index] >= self.revise_threshold and not self._revised[index]:
                 self._revised[index] = True  # once a place, so that two readings cannot alternate for ever
                 self._place(index, prediction)
             if END_OF_MIDDLE in (outlook[index], self.tokens[index]):
                 break
+
+    def _sure(self, prediction: Prediction, certain: list[float]) -> set[int]:
+        """Masked places that may be filled in one pass."""
+        masked = [index for index, token in enumerate(self.tokens) if token == MASK]
+        if self.entropy_bound is None:
+            return {index for index in masked if certain[index] >= self.threshold}
+        surest = sorted(masked, key=prediction.entropy.__getitem__)
+        before = accumulate((prediction.entropy[index] for index in surest), initial=0.0)
+        return {index for index, entropy in zip(surest, before, strict=False) if entropy <= self.entropy_bound}
 
     def _place(self, index: int, prediction: Prediction) -> None:
         self.tokens[index] = prediction.tokens[index]

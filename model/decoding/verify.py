@@ -8,50 +8,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import takewhile
-from math import exp
+from math import exp, log
 
 from ..cache import KVCache
-from ..network import Block, Network, Part, Prediction
+from ..network import Block, Choice, Network, Part, Prediction
 from ..tokenizer import MASK
 from .answer import Answer, Passes, Snapshot
 
+RELAXED_CHOICES = 4
+"""How many of the causal head's tokens are known when acceptance is relaxed."""
+
 
 def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
-    """Strict acceptance: the output equals `ar` token for token."""
-    size = network.config.draft_size + 1  # the first mask stands where the causal head itself decides
+    """Strict acceptance, unless the configuration relaxes it: the output equals `ar` token for token."""
+    config = network.config
+    size = config.draft_size + 1  # the first mask stands where the causal head itself decides
+    choices = 1 if config.relaxed_acceptance is None else RELAXED_CHOICES
     draft: list[int] = []
     while answer.finish is None:
         clean = [last, *draft]
         masks = (MASK,) * size
         states = yield Part(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
-        checked = network.predict(states[: len(clean)], answer.refused_next, answer.choices)
-        accepted, snapshot = accept(draft, checked, answer)
+        checked = network.predict(states[: len(clean)], answer.refused_next, max(choices, answer.choices))
+        accepted, snapshot = accept(draft, checked, answer, share=config.relaxed_acceptance)
         cache.keep(clean[: accepted + 1])
         if answer.finish is None:
             last = checked.tokens[accepted]
             first = len(clean) + accepted * size
-            draft = _worth_checking(network.predict(states[first : first + size]), last, network.config.draft_threshold)
+            draft = _worth_checking(network.predict(states[first : first + size]), last, config.draft_threshold)
         yield snapshot
 
 
-def accept(draft: Sequence[int], checked: Prediction, answer: Answer) -> tuple[int, Snapshot]:
+def accept(
+    draft: Sequence[int], checked: Prediction, answer: Answer, *, share: float | None = None
+) -> tuple[int, Snapshot]:
     """Place the leading drafts that are what the causal head says, and its own token behind them.
 
     Args:
         checked: what the causal head says before, between and behind the drafts.  # len(draft) + 1 rows
+        share: a draft is also good with this share of the best token's probability; None is strict.
 
     Returns:
         How many drafts agree (the answer may have ended before), and the pass as it is shown.
     """
-    accepted = _agreement(draft, checked.tokens)
-    start, shown = len(answer.tokens), 0
-    for row in range(accepted + 1):
-        shown += 1
-        if not answer.place(checked.tokens[row], checked.log_probability[row], checked.choices(row)):
+    start = len(answer.tokens)
+    good = _agreeing(draft, checked, share)
+    accepted = len(good)
+    said = [*good, (checked.tokens[accepted], checked.log_probability[accepted])]
+    shown: list[Choice] = []
+    for row, choice in enumerate(said):
+        shown.append(choice)
+        others = checked.choices(row)[: answer.choices - 1] if choice[0] == checked.tokens[row] else []
+        if not answer.place(*choice, others):
             break
     answer.rounds += 1
-    confidence = tuple(exp(value) for value in checked.log_probability[:shown])
-    return accepted, Snapshot(start, tuple(checked.tokens[:shown]), confidence)
+    return accepted, Snapshot(start, tuple(token for token, _ in shown), tuple(exp(value) for _, value in shown))
 
 
 def _worth_checking(block: Prediction, decided: int, threshold: float) -> list[int]:
@@ -66,9 +77,14 @@ def _worth_checking(block: Prediction, decided: int, threshold: float) -> list[i
     return [token for token, _ in takewhile(lambda draft: exp(draft[1]) >= threshold, drafts)]
 
 
-def _agreement(draft: Sequence[int], checked: Sequence[int]) -> int:
-    """How many leading drafts are what the causal head says."""
-    accepted = 0
-    while accepted < len(draft) and draft[accepted] == checked[accepted]:
-        accepted += 1
-    return accepted
+def _agreeing(draft: Sequence[int], checked: Prediction, share: float | None) -> list[Choice]:
+    """The leading drafts that are what the causal head says, or likely enough to it, with their log-probability."""
+    agreeing: list[Choice] = []
+    for row, token in enumerate(draft):
+        best = checked.tokens[row], checked.log_probability[row]
+        likely = [best] if share is None else [best, *checked.choices(row)]
+        choice = next((choice for choice in likely if choice[0] == token), None)
+        if choice is None or choice[1] < best[1] + (log(share) if share else 0.0):
+            break
+        agreeing.append(choice)
+    return agreeing

@@ -99,6 +99,7 @@ def test_prediction_is_the_plain_one() -> None:
             found, wanted = (each.predict(states, refused, choices, labels=labels) for each in (network, plain))
             assert found.tokens == wanted.tokens
             assert found.log_probability == pytest.approx(wanted.log_probability, abs=1e-4)
+            assert found.entropy == pytest.approx(wanted.entropy, abs=1e-3)
             for row in range(70):
                 assert [token for token, _ in found.choices(row)] == [token for token, _ in wanted.choices(row)]
     assert network.predict(states, refused).tokens[0] != plain.predict(states).tokens[0]

@@ -199,3 +199,23 @@ def test_a_real_network_gives_no_control_token(seed: int) -> None:
     assert len(answer.tokens) == 12 or answer.finish == "eom"
     assert all(token >= NUM_CONTROL_IDS for token in answer.tokens)
     assert any(MASK in snapshot.tokens for snapshot in snapshots), "else nothing was watched"
+
+
+def test_an_entropy_bound_places_the_surest_until_their_doubts_add_up() -> None:
+    said = Prediction([40, 41, 42, 43], [log(UNSURE)] * 4, entropy=[0.9, 0.1, 0.3, 0.2])
+    for bound, wanted in ((0.01, [40, 41, MASK, MASK]), (0.1, [40, 41, MASK, 43]), (0.31, [40, 41, 42, 43])):
+        block = DraftBlock(4, THRESHOLD, None, bound)
+        block.advance(said)
+        assert block.tokens == wanted
+
+
+def test_a_block_that_takes_too_long_is_finished_by_the_causal_head() -> None:
+    network = script([*range(40, 53)], certainty=UNSURE)
+    network.config = tiny_config(block_size=4, block_passes=2)
+    answer, snapshots, held = decode(network)
+    assert (answer.tokens, answer.finish) == ([*range(40, 53)], "eom")
+    shapes = [(len(clean), len(blocks)) for _, clean, blocks in network.steps]
+    # Two passes over a block place two tokens, which are read by the first of two causal passes.
+    assert shapes[:8] == [(1, 1), (0, 1), (2, 0), (1, 0)] * 2
+    assert len(snapshots) == answer.rounds == len(shapes)
+    assert held[len(PROMPT) :] == answer.tokens[: len(held) - len(PROMPT)]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from diffill.model.cache import KVCache
 from diffill.model.decoding import MODES, Answer, Snapshot
-from diffill.model.network import Network
+from diffill.model.decoding.verify import accept
+from diffill.model.network import Network, Prediction
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
 from tests.scripted_network import ScriptedNetwork, Text, alone, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network
@@ -198,3 +199,17 @@ def test_the_first_token_is_one_that_may_stand_there(mode: str) -> None:
     if mode == "verify":
         plain, _, _ = decode("ar", network, PROMPT, max_tokens=6, refused_first=refused)
         assert (answer.tokens, answer.log_probability) == (plain.tokens, plain.log_probability)
+
+
+@pytest.mark.parametrize(("share", "wanted"), [(None, [40, 41, 42]), (0.5, [40, 51, 42]), (0.9, [40, 41, 42])])
+def test_relaxed_acceptance_takes_a_draft_that_is_nearly_as_likely(share: float | None, wanted: list[int]) -> None:
+    """The causal head says 40 41 42 and would say 51 with 0.7 of the probability of 41."""
+    checked = Prediction(
+        [40, 41, 42], [log(0.5)] * 3, runners_up=[[(50, log(0.1))], [(51, log(0.35)), (52, log(0.1))], [(53, log(0.1))]]
+    )
+    answer = Answer(max_tokens=9, ends_line=None)
+    accepted, snapshot = accept([40, 51], checked, answer, share=share)
+    assert snapshot.tokens == tuple(answer.tokens) == tuple(wanted[: accepted + 1])
+    assert accepted == (2 if share == 0.5 else 1)
+    if share == 0.5:
+        assert answer.log_probability == pytest.approx([log(0.5), log(0.35), log(0.5)])

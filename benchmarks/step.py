@@ -1,0 +1,144 @@
+"""Time of a step, of a prompt and of whole answers on this CPU: the native program beside its plain twin, interleaved.
+
+    python benchmarks/step.py > benchmarks/step.json
+
+Medians, in milliseconds. A step is its forward pass and the decision on all of its rows.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from diffill.model.checkpoint import load_checkpoint
+from diffill.model.config import DEFAULT_CHECKPOINT, ModelConfig
+from diffill.model.engine import BlockDecoder, load_decoder
+from diffill.model.fim import fim_prompt
+from diffill.model.network import PREFILL_TOKENS, Network, Part
+from diffill.model.quantize import load_int8
+from diffill.model.request import DecodeRequest, Mode, pack_ids
+from diffill.model.threads import available_cores
+from diffill.model.tokenizer import Tokenizer
+from diffill.model.torch_network import TorchNetwork
+from diffill.model.transformer import Transformer
+
+SAMPLES = Path(__file__).parent.parent / "cli" / "samples"
+ROUNDS = 9
+ROWS, CONTEXTS = (1, 4, 8, 16), (256, 700)
+MODES: tuple[Mode, ...] = ("ar", "verify", "diffusion")
+
+
+def plain_twin() -> Network:
+    config, tensors = load_checkpoint(DEFAULT_CHECKPOINT)
+    with torch.device("meta"):
+        model = Transformer(config)
+    load_int8(model, tensors)
+    return TorchNetwork(model, device=torch.device("cpu"))
+
+
+def read(network: Network, text: list[int]) -> Part:
+    """A prompt from nothing; the part goes on behind it."""
+    cache = network.new_pool().open([])
+    for at in range(0, len(text), PREFILL_TOKENS):
+        piece = text[at : at + PREFILL_TOKENS]
+        network.step(cache, piece)
+        cache.keep(piece)
+    return Part(cache, ())
+
+
+def steps(networks: dict[str, Network], text: list[int]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for context in CONTEXTS:
+        caches = {name: read(network, text[:context]).cache for name, network in networks.items()}
+        for count in ROWS:
+            times: dict[str, list[float]] = {name: [] for name in networks}
+            for _ in range(ROUNDS):
+                for name, network in networks.items():
+                    began = time.perf_counter()
+                    network.predict(network.step(caches[name], text[:count]))
+                    times[name].append(1e3 * (time.perf_counter() - began))
+            rows.append(
+                {"context": context, "rows": count} | {name: statistics.median(each) for name, each in times.items()}
+            )
+    return rows
+
+
+def prompts(networks: dict[str, Network], text: list[int]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for count in (300, 700):
+        times: dict[str, list[float]] = {name: [] for name in networks}
+        for _ in range(3):
+            for name, network in networks.items():
+                began = time.perf_counter()
+                read(network, text[:count])
+                times[name].append(1e3 * (time.perf_counter() - began))
+        rows.append({"tokens": count} | {name: statistics.median(each) for name, each in times.items()})
+    return rows
+
+
+def answers(decoder: BlockDecoder, tokenizer: Tokenizer) -> list[dict[str, object]]:
+    """Lines of the sample files that were taken out of their middle, by each mode in turn."""
+    source = [
+        path.read_text("utf-8").splitlines(keepends=True)
+        for path in sorted(SAMPLES.glob("*.*"))
+        if path.suffix != ".json"
+    ]
+    spent = {mode: [0, 0, 0.0] for mode in MODES}
+    for lines in source:
+        for at in range(10, len(lines) - 5, 12):
+            before, after = "".join(lines[:at]), "".join(lines[at + 2 :])
+            prompt = fim_prompt(tokenizer.encode(before), tokenizer.encode(after))
+            for mode in MODES:
+                result = decoder.decode(DecodeRequest(prompt=pack_ids(prompt), mode=mode, max_tokens=32))
+                spent[mode][0] += len(result.tokens) // 4
+                spent[mode][1] += result.forward_passes
+                spent[mode][2] += result.denoise_ms
+    return [
+        {
+            "mode": mode,
+            "tokens": tokens,
+            "tokens_per_second": 1e3 * tokens / ms,
+            "tokens_per_forward": tokens / passes,
+            "step_ms": ms / passes,
+        }
+        for mode, (tokens, passes, ms) in spent.items()
+    ]
+
+
+def main() -> None:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    loads = []
+    for _ in range(2):
+        began = time.perf_counter()
+        decoder = load_decoder(checkpoint=DEFAULT_CHECKPOINT, device="cpu")
+        loads.append(time.perf_counter() - began)
+    tokenizer = Tokenizer.load(DEFAULT_CHECKPOINT)
+    spoken = answers(decoder, tokenizer)
+    resident = process.memory_info().rss
+    networks = {"native": decoder.network, "plain": plain_twin()}
+    for network in networks.values():
+        network.use_cores(available_cores())
+    text = tokenizer.encode("".join(path.read_text("utf-8") for path in sorted(SAMPLES.glob("*.py"))))
+    text = (text * 4)[: max(CONTEXTS) + 1]
+    report = {
+        "machine": f"{platform.machine()}, {available_cores()} cores, torch {torch.__version__}",
+        "model": ModelConfig.load(DEFAULT_CHECKPOINT).name,
+        "load_s": {"first": loads[0], "second": loads[1]},
+        "resident_mb": {"after_imports": before >> 20, "after_answers": resident >> 20},
+        "busy_share_of_others": psutil.cpu_percent(0.5) / 100,
+        "steps_ms": steps(networks, text),
+        "prompts_ms": prompts(networks, text),
+        "modes": spoken,
+    }
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
