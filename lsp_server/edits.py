@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from diffill.model.request import Finish
 
 from .brackets import CLOSERS, Brackets
+from .plain_text import hides_something, without_loops
 from .prompt import with_line_feeds
 from .span import Span, leading_space, next_line, width
 
@@ -32,9 +33,9 @@ def insertion(filled: str, span: Span, syntax: Syntax | None, *, finish: Finish)
         finish: `length` means that the last line may be cut short.
     """
     text = with_line_feeds(filled).split("\ufffd")[0]  # a character cut in two decodes as U+FFFD
-    text = _stop(_indent_as_file(text, span), span, finish)
+    text = without_loops(_stop(_indent_as_file(text, span), span, finish))
     text = _without_overlap(text, span).rstrip()
-    if not text.strip() or _repeats_next_line(text, span):
+    if not text.strip() or _repeats_next_line(text, span) or hides_something(text, span.prefix + span.suffix):
         return ""
     if syntax is not None:
         text = _parsing_no_worse(text, span, syntax)
