@@ -19,7 +19,7 @@ from diffill.model.client import EngineError
 from .documents import Document
 from .repair.fault import Fault
 from .repair.recent_change import RecentChanges
-from .repair.repair import Attempt, Repair, complete_body, repair, rewrite
+from .repair.repair import MAX_CHARACTERS, Attempt, Repair, complete_body, repair, rewrite
 from .repair.same_change import same_change
 from .repair.sites import may_be_due
 from .repair.stub import looks_like_stub
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 MAX_FIXES = 8
 """Diagnostics that get an action; a list of more is not read."""
 MAX_TITLE = 72
+MAX_LINE = 400
+"""Characters of a line that are looked at."""
 MAX_REMEMBERED = 32
 ASK = "diffill.askInstruction"
 """A command of the client: it asks the person for an instruction and sends `diffill.rewrite`."""
@@ -165,14 +167,14 @@ class CodeActions:
                 tasks.append((_fix(document, diagnostic), diagnostic))
         chosen = params.range
         start, end = document.line_span(chosen.start.line)
-        line = document.content.slice(start, end)
+        line = document.content.slice(start, min(end, start + MAX_LINE))
         place = Task(uri=document.uri, version=document.version, range=_range(chosen))
         if chosen.start != chosen.end:
             tasks.append((replace(place, kind="rewrite", instruction=_comment(line)), None))
         if looks_like_stub(line):
             tasks.append((replace(place, kind="completeBody"), None))
         change = self._changes.latest(document)
-        if change is not None and may_be_due(document.text, change):
+        if change is not None and len(document.content) <= MAX_CHARACTERS and may_be_due(document.text, change):
             tasks.append((replace(place, kind="nextEdit"), None))
         actions = [self._action(task, diagnostic) for task, diagnostic in tasks]
         if self._support.asks:

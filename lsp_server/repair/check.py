@@ -28,6 +28,8 @@ _TOKEN = re.compile(r"\w+|[^\w\s]+")
 _IMPORT = re.compile(r"(from|import) [^\n]*\n?")
 MAX_CHANGED = 0.6
 """Share of the characters of a passage that a repair may change: it mends code, it does not replace it."""
+MAX_COMPARED = 4_000
+"""Characters. A longer passage counts as changed throughout: comparing takes the square of its length."""
 FEW_CHARACTERS = 6
 
 
@@ -150,6 +152,9 @@ def distance(edits: list[Edit], text: str) -> int:
     """How many characters `edits` change in `text`."""
     changed = 0
     for edit in edits:
+        if edit.end - edit.start + len(edit.text) > MAX_COMPARED:
+            changed += max(edit.end - edit.start, len(edit.text))
+            continue
         matcher = SequenceMatcher(None, text[edit.start : edit.end], edit.text, autojunk=False)
         for tag, old_start, old_end, new_start, new_end in matcher.get_opcodes():
             changed += 0 if tag == "equal" else max(old_end - old_start, new_end - new_start)

@@ -11,6 +11,9 @@ from ..documents import Edit
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
+MAX_LINES = 2_000
+"""More that differ are replaced as one."""
+
 
 def hunks(before: str, after: str, *, offset: int = 0) -> list[Edit]:
     """Edits from `before` to `after`, in order and without overlap: one for each run of lines that differ, less the
@@ -20,9 +23,15 @@ def hunks(before: str, after: str, *, offset: int = 0) -> list[Edit]:
         offset: where `before` starts in its document, in characters.
     """
     old, new = _LINE.findall(before), _LINE.findall(after)
-    starts = [offset]
+    # What is alike at both ends goes first: comparing takes the square of the length where lines repeat.
+    head = _common(old, new)
+    tail = _common(old[head:][::-1], new[head:][::-1])
+    starts = [offset + sum(map(len, old[:head]))]
+    old, new = old[head : len(old) - tail], new[head : len(new) - tail]
     for line in old:
         starts.append(starts[-1] + len(line))
+    if len(old) + len(new) > MAX_LINES:
+        return [_trimmed(starts[0], "".join(old), "".join(new))]
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     return [
         _trimmed(starts[old_start], "".join(old[old_start:old_end]), "".join(new[new_start:new_end]))

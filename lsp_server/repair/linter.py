@@ -19,6 +19,7 @@ from ..documents import Document
 log = logging.getLogger(__name__)
 
 LINT_SECONDS = 10.0
+MAX_FINDINGS = 5_000
 _ALWAYS = "F"
 """Rules that are asked for whatever the project selects: undefined, unused and redefined names."""
 
@@ -94,6 +95,8 @@ def _findings(output: bytes, document: Document) -> list[Finding]:
         reports = msgspec.json.decode(output, type=list[_Report])
     except msgspec.MsgspecError as error:
         raise LinterError(f"ruff's answer cannot be read: {error}") from None
+    if len(reports) > MAX_FINDINGS:
+        raise LinterError(f"ruff reports more than {MAX_FINDINGS} findings: the text is hardly Python")
     findings = [
         Finding(
             start=_offset(document, report.location),

@@ -10,6 +10,7 @@ from ..span import Kind, leading_space, line_end, line_start
 from ..syntax import Syntax
 
 MAX_LINES = 24
+MAX_CHARACTERS = 2_000
 """A longer place is not written anew: the model would lose its way, and the person the overview."""
 _IMPORT = re.compile(r"^(import|from) [^\n(]*(\([^)]*\)[^\n]*)?(\n|$)", re.MULTILINE)
 _NEED = 300
@@ -50,7 +51,7 @@ def holes(text: str, start: int, end: int, syntax: Syntax | None) -> list[Place]
         indented = region.start + len(leading_space(text[region.start : region.end]))
         if text.count("\n", indented, region.end):
             places.append(Place(start=indented, end=region.end, kind="statement"))
-    return list(dict.fromkeys(place for place in places if text.count("\n", place.start, place.end) < MAX_LINES))
+    return list(dict.fromkeys(place for place in places if _is_small(text, place.start, place.end)))
 
 
 def _word_before(text: str, content: int, start: int) -> int:
@@ -67,8 +68,12 @@ def regions(text: str, start: int, end: int, syntax: Syntax | None) -> list[Plac
     return [
         Place(start=first, end=last, kind="block")
         for first, last in dict.fromkeys(found)
-        if text.count("\n", first, last) < MAX_LINES
+        if _is_small(text, first, last)
     ]
+
+
+def _is_small(text: str, start: int, end: int) -> bool:
+    return end - start <= MAX_CHARACTERS and text.count("\n", start, end) < MAX_LINES
 
 
 def import_place(text: str, start: int) -> tuple[str, str] | None:

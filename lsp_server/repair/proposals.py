@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
-from diffill.model.request import DecodeRequest, DecodeResult, Mode, Priority, pack_ids, unpack_ids
+from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Mode, Priority, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from ..brackets import Brackets
@@ -198,7 +198,7 @@ class Writer:
             DecodeRequest(
                 prompt=pack_ids(prompt),
                 mode=self.mode,
-                max_tokens=max_tokens,
+                max_tokens=min(max_tokens, MAX_NEW_TOKENS),
                 stop_at_line_end=stop_at_line_end,
                 starts_with_space=starts_with_space,
                 candidates=candidates,

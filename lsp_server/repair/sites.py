@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..span import line_end, line_start
 from .places import FUNCTIONS, Place
 from .recent_change import Change
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_SITES = 16
 MIN_CHARACTERS = 2
 """Shorter words are everywhere."""
+_NEAR = 80
 _NAME = re.compile(r"[^\W\d]\w*")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _PARAMETERS = {"parameters", "formal_parameters", "parameter_list"}
@@ -31,7 +32,7 @@ class Sites:
     """Empty for calls of a function whose parameters changed: what to hand over there is for the model to say."""
 
 
-def find_sites(text: str, change: Change, syntax: Syntax | None) -> Sites | None:
+def find_sites(text: str, change: Change, syntax: Syntax | None, *, limit: int = MAX_SITES) -> Sites | None:
     """Where else in `text`, which has the change already, it is due; None where nowhere."""
     if syntax is not None and (called := _calls(text, change, syntax)):
         return Sites(places=_ordered(called, change), text="")
@@ -41,27 +42,29 @@ def find_sites(text: str, change: Change, syntax: Syntax | None) -> Sites | None
     at = change.start + change.new.index(new)
     alone = _NAME.fullmatch(old) is not None
     neighbours = _neighbours(text, at, at + len(new), alone)
-    found = [
+    found = (
         (match.start(), match.end())
         for match in re.finditer(rf"(?<!\w){re.escape(old)}(?!\w)", text)
         if not change.start <= match.start() < change.end
         and _neighbours(text, match.start(), match.end(), alone) == neighbours
         and (syntax is None or not _is_prose(syntax, match.start(), at))
-    ]
-    return Sites(places=_ordered(found, change), text=new) if found else None
+    )
+    spots = list(islice(found, limit))
+    return Sites(places=_ordered(spots, change), text=new) if spots else None
 
 
 def may_be_due(text: str, change: Change) -> bool:
     """Whether it is worth looking for sites; cheap, and asked for every cursor position."""
-    line = text[line_start(text, change.start) : line_end(text, change.end)]
+    line = text[max(0, change.start - _NEAR) : change.end + _NEAR]
     inserted = not change.old.strip(" ,") and bool(change.new.strip(" ,")) and "(" in line
-    return inserted or find_sites(text, change, None) is not None
+    return inserted or find_sites(text, change, None, limit=1) is not None
 
 
 def _neighbours(text: str, start: int, end: int, alone: bool) -> tuple[str, str]:
     """What makes two places alike: for a name, whether it is a member; for anything else, the tokens beside it."""
-    before = _TOKEN.findall(text[line_start(text, start) : start])[-1:]
-    after = _TOKEN.findall(text[end : line_end(text, end)])[:1]
+    # A few characters on each side, and not the line: its start is searched for through the whole file.
+    before = _TOKEN.findall(text[max(0, start - _NEAR) : start].rpartition("\n")[2])[-1:]
+    after = _TOKEN.findall(text[end : end + _NEAR].partition("\n")[0])[:1]
     if alone:
         return "." if before == ["."] else "", ""
     return "".join(before), "".join(after)

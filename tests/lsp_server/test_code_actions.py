@@ -191,6 +191,21 @@ def test_ranges_outside_the_text_do_no_harm(client: LspClient) -> None:
     assert actions(client, "file:///closed.py", UNDEFINED) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [")" * 100_000, "def f():\n" + "    x = (1, 2)\n" * 60_000, "\0\ud800\n" * 100, "\u2028" * 1000],
+    ids=["long line", "long file", "binary", "separators"],
+)
+def test_hostile_texts_get_an_answer(client: LspClient, text: str) -> None:
+    uri = client.open(text, uri="file:///hostile.py")
+    client.change(uri, 2, insert(0, 0, "x"))
+    at = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 3}}
+    found = actions(client, uri, {**UNDEFINED, "range": at}, at=at)
+    for action in found[:2]:
+        assert client.request("codeAction/resolve", action)["title"] == action["title"]
+    client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
 def test_a_slow_search_can_be_stopped(table: Path) -> None:
     answers(table)
     with lsp_client(answer="one two three four five six seven eight nine", delay="0.2") as client:
