@@ -32,6 +32,7 @@ class CpuNetwork(Network):
             tensors: as a checkpoint stores them; they are taken out one by one as they are packed.
         """
         super().__init__(config, device=torch.device("cpu"))
+        self.use_cores(1)
         self._program = compiled(config)
         self._layout = layout_of(config)
         self._crew = Crew()
@@ -49,7 +50,6 @@ class CpuNetwork(Network):
         stride = 4 * SCORES
         self._set("scores_stride", stride)
         self._set("scores_thread", stride * TILE_ROWS)
-        self.threads = 1
 
     @property
     def page_bytes(self) -> int:
@@ -60,6 +60,7 @@ class CpuNetwork(Network):
 
     def use_cores(self, count: int) -> None:
         self.threads = min(count, MAX_THREADS)
+        torch.set_num_threads(1)  # what is left to torch is small, and its own threads would spin beside ours
 
     def run(self, parts: Sequence[Part]) -> list[Tensor]:
         lengths = []
