@@ -31,6 +31,8 @@ MAX_CHANGED = 0.6
 MAX_COMPARED = 4_000
 """Characters. A longer passage counts as changed throughout: comparing takes the square of its length."""
 FEW_CHARACTERS = 6
+"""So many may always take the place of signs: of `!=` or of nothing."""
+_WORD_CHARACTER = re.compile(r"\w")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +128,11 @@ class Checker:
         if not set(written.split()) - _NOTHING:
             if any(edit.text.strip() for edit in edits):
                 return "it puts nothing there, or a comment"
-            if re.search(r"\w", removed) and not fault.may_be_deleted:
+            if _WORD_CHARACTER.search(removed) and not fault.may_be_deleted:
                 return "it only deletes what the fault is in"
         if missing := _asked_for(fault.message) - set(_TOKEN.findall(_changed_lines(before, text, edits))):
             return f"the tool asks for {min(missing)}"
-        if fault.source and not fault.may_be_deleted and not all(_mends(before, edit) for edit in edits):
+        if fault.source and not all(_mends(before, edit, fault) for edit in edits):
             return "it writes something else instead of mending what is there"
         return ""
 
@@ -161,10 +163,16 @@ def distance(edits: list[Edit], text: str) -> int:
     return changed
 
 
-def _mends(text: str, edit: Edit) -> bool:
-    if edit.start == edit.end and _IMPORT.fullmatch(edit.text):
+def _mends(text: str, edit: Edit, fault: Fault) -> bool:
+    """Whether an edit changes little of a passage, deletes what may go, or adds an import."""
+    old = text[edit.start : edit.end]
+    if not edit.text.strip() and fault.may_be_deleted:
         return True
-    return distance([edit], text) <= max(FEW_CHARACTERS, MAX_CHANGED * (edit.end - edit.start))
+    if not old and _IMPORT.fullmatch(edit.text):
+        return True
+    if _WORD_CHARACTER.search(old):
+        return distance([edit], text) <= MAX_CHANGED * max(len(old), len(edit.text))
+    return distance([edit], text) <= max(FEW_CHARACTERS, MAX_CHANGED * len(old))
 
 
 def _count(findings: list[Finding]) -> Counter[tuple[str, str]]:

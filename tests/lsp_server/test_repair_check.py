@@ -43,6 +43,7 @@ def test_a_cleared_finding_is_verified() -> None:
         (TYPO.replace("    return sum(itms)\n", "    return\n"), "it only deletes"),
         (TYPO.replace("    return sum(itms)\n", "    # nothing\n"), "nothing there, or a comment"),
         (TYPO.replace("sum(itms)", "open('/etc/hosts').read().splitlines()"), "something else"),
+        (TYPO.replace("itms", "len"), "something else"),
         ("import os\n" + TYPO.replace("itms", "items"), "then reports"),
     ],
 )
