@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS, Cut, cut_before_cursor, fim_prompt
 from diffill.model.tokenizer import Tokenizer
@@ -56,7 +57,7 @@ def with_line_feeds(text: str) -> str:
 
 def _suffix_ids(suffix: str, tokenizer: Tokenizer) -> list[int]:
     window = with_line_feeds(suffix[: MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN])
-    ids = tokenizer.encode(window)
+    ids = list(_kept_ids(tokenizer, window))
     if len(ids) <= MAX_SUFFIX_TOKENS and len(suffix) <= MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN:
         return ids
     ids = ids[:MAX_SUFFIX_TOKENS]
@@ -80,11 +81,17 @@ def _farthest_start(prefix: str, starts: list[int], tokenizer: Tokenizer) -> int
     fitting = None
     end = len(prefix)
     for start in reversed(starts):
-        tokens += len(tokenizer.encode(with_line_feeds(prefix[start:end])))
+        tokens += len(_kept_ids(tokenizer, with_line_feeds(prefix[start:end])))
         if tokens > MAX_PREFIX_TOKENS:
             break
         fitting = end = start
     return fitting
+
+
+@lru_cache(maxsize=512)
+def _kept_ids(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    """Ids of a piece that stays the same while somebody types elsewhere, which is all but the line being typed."""
+    return tuple(tokenizer.encode(text))
 
 
 def _line_starts(prefix: str, *, step: int) -> list[int]:
