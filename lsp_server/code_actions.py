@@ -7,9 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-import msgspec
 from lsprotocol import types
 from msgspec.structs import replace
 from pygls.exceptions import JsonRpcContentModified, JsonRpcException, JsonRpcInvalidParams
@@ -24,99 +22,24 @@ from .repair.same_change import same_change
 from .repair.sites import may_be_due
 from .repair.stub import looks_like_stub
 from .session import RepairOutcome, Session
+from .tasks import Kind, Position, Range, Task, wire
 from .workspace_edits import EditSupport, text_edits, workspace_edit
 
 log = logging.getLogger(__name__)
 
 MAX_FIXES = 8
 """Diagnostics that get an action; a list of more is not read."""
-MAX_TITLE = 72
 MAX_LINE = 400
 """Characters of a line that are looked at."""
 MAX_REMEMBERED = 32
 ASK = "diffill.askInstruction"
 """A command of the client: it asks the person for an instruction and sends `diffill.rewrite`."""
-Kind = Literal["fix", "rewrite", "completeBody", "nextEdit"]
 KINDS: dict[Kind, types.CodeActionKind] = {
     "fix": types.CodeActionKind.QuickFix,
     "rewrite": types.CodeActionKind.RefactorRewrite,
     "completeBody": types.CodeActionKind.RefactorRewrite,
     "nextEdit": types.CodeActionKind.RefactorRewrite,
 }
-
-
-class Position(msgspec.Struct, frozen=True, kw_only=True):
-    line: int
-    character: int
-
-
-class Range(msgspec.Struct, frozen=True, kw_only=True):
-    start: Position
-    end: Position
-
-
-class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be done: `data` of an action, and the one argument of a command."""
-
-    uri: str
-    range: Range
-    kind: Kind = "fix"
-    version: int | None = None
-    """Of the document that the range is for; None for whatever it is now."""
-    code: str = ""
-    message: str = ""
-    source: str = ""
-    """The tool that reported the diagnostic."""
-    unnecessary: bool = False
-    instruction: str = ""
-
-    @property
-    def title(self) -> str:
-        if self.kind == "completeBody":
-            return "Complete this function's body"
-        if self.kind == "nextEdit":
-            return "Make the same change elsewhere"
-        if self.kind == "rewrite":
-            return f"Rewrite: {self.instruction}"[:MAX_TITLE] if self.instruction else "Rewrite the selection"
-        what = " ".join(self.message.split())
-        return f"Fix this: {what if len(what) <= MAX_TITLE else what[: MAX_TITLE - 1] + '…'}"
-
-
-class _Document(msgspec.Struct, frozen=True, kw_only=True):
-    uri: str
-    version: int | None = None
-
-
-class _InlineEditParams(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    text_document: _Document
-    position: Position
-
-
-def next_edit_task(params: object) -> Task:
-    """The task of a request for the next edits in place.
-
-    Raises:
-        JsonRpcInvalidParams: as `read_task`.
-    """
-    try:
-        asked = msgspec.convert(params, _InlineEditParams)
-    except msgspec.ValidationError as error:
-        raise JsonRpcInvalidParams(str(error)) from None
-    place = Range(start=asked.position, end=asked.position)
-    return Task(kind="nextEdit", uri=asked.text_document.uri, version=asked.text_document.version, range=place)
-
-
-def read_task(kind: Kind | None, value: object) -> Task:
-    """A task from what a client sent; `kind` is that of the command, None where the value names it itself.
-
-    Raises:
-        JsonRpcInvalidParams: it has not the form of a task; the message names the member.
-    """
-    try:
-        task = msgspec.convert(value, Task)
-    except msgspec.ValidationError as error:
-        raise JsonRpcInvalidParams(str(error)) from None
-    return task if kind is None else replace(task, kind=kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +113,9 @@ class CodeActions:
             tags=[types.CodeActionTag.LlmGenerated] if self._support.tags else None,
         )
         if self._support.resolves:
-            action.data = _wire(task)
+            action.data = wire(task)
         else:
-            action.command = types.Command(title=task.title, command=f"diffill.{task.kind}", arguments=[_wire(task)])
+            action.command = types.Command(title=task.title, command=f"diffill.{task.kind}", arguments=[wire(task)])
         if task in self._found:
             found = self._found[task]
             if found is None and self._support.disables:
@@ -303,13 +226,8 @@ def _asking(place: Task) -> types.CodeAction:
     return types.CodeAction(
         title="Rewrite with an instruction…",
         kind=types.CodeActionKind.RefactorRewrite,
-        command=types.Command(title="Rewrite", command=ASK, arguments=[_wire(replace(place, kind="rewrite"))]),
+        command=types.Command(title="Rewrite", command=ASK, arguments=[wire(replace(place, kind="rewrite"))]),
     )
-
-
-def _wire(task: Task) -> dict[str, object]:
-    wire: dict[str, object] = msgspec.to_builtins(task)
-    return wire
 
 
 def _range(given: types.Range) -> Range:

@@ -12,11 +12,12 @@ from ..parameters import plain
 from ..progress import ProgressBar
 
 if TYPE_CHECKING:
-    from ..code_actions import CodeActions, Task
+    from ..code_actions import CodeActions
     from ..documents import Document
     from ..repair.repair import Attempt, Repair
     from ..server import Server
     from ..session import Session
+    from ..tasks import Kind, Task
 
 INLINE_EDITS = ("diffill/nextEdit", "textDocument/copilotInlineEdit")
 """Requests for the next edits in place; the second is what existing plugins send."""
@@ -44,7 +45,7 @@ def register(server: Server) -> None:
 
     @server.feature(types.CODE_ACTION_RESOLVE)
     async def resolve(action: types.CodeAction) -> types.CodeAction:
-        from ..code_actions import read_task
+        from ..tasks import read_task
 
         task = read_task(None, action.data)
         document, found = await _work(server, _only(parts), task)
@@ -78,7 +79,7 @@ def register(server: Server) -> None:
 
 async def _inline_edits(actions: CodeActions, params: Any) -> dict[str, Any]:
     """The next edits as an editor shows them in place: `{"edits": [{"text", "range", "textDocument"}]}`."""
-    from ..code_actions import next_edit_task
+    from ..tasks import next_edit_task
 
     task = next_edit_task(plain(params))
     document = actions.snapshot(task)
@@ -88,9 +89,9 @@ async def _inline_edits(actions: CodeActions, params: Any) -> dict[str, Any]:
     return {"edits": [{"text": edit.new_text, "range": edit.range, "textDocument": identifier} for edit in edits]}
 
 
-async def _command(server: Server, actions: CodeActions, kind: Any, arguments: tuple[Any, ...]) -> dict[str, Any]:
+async def _command(server: Server, actions: CodeActions, kind: Kind, arguments: tuple[Any, ...]) -> dict[str, Any]:
     """Work a task out and have the editor apply it. Answers `{"applied", "verified", "note"}`."""
-    from ..code_actions import read_task
+    from ..tasks import read_task
 
     if len(arguments) != 1:
         raise JsonRpcInvalidParams("arguments: one object is expected")

@@ -15,7 +15,7 @@ SYNTAX = "syntax"
 _LINE_NUMBER = re.compile(r"\bline \d+")
 _QUOTES = str.maketrans('`"', "''")
 # What ruff, flake8 and pyflakes call things that may go without a replacement.
-_UNUSED = {"F401", "F811", "F841", "F632", "B007", "ERA001", "W291", "W292", "W293", "W391"}
+_UNUSED = {"F401", "F811", "F841", "B007", "ERA001", "W291", "W292", "W293", "W391"}
 
 
 @dataclass(frozen=True, kw_only=True)
