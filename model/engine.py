@@ -36,6 +36,7 @@ class BlockDecoder:
 
     def __init__(self, network: Network, *, tokenizer: Tokenizer, info: ModelInfo) -> None:
         self.network, self.info = network, info
+        self._tokenizer = tokenizer
         self._ends_line = tokenizer.ends_line
         spaceless = ~tokenizer.begins_with_space
         spaceless[END_OF_MIDDLE] = False
@@ -140,6 +141,7 @@ class BlockDecoder:
             answer = Answer(
                 max_tokens=request.max_tokens,
                 ends_line=self._ends_line if request.stop_at_line_end else None,
+                ends_block=self._ends_block(request.stop_below_indent),
                 refused_first=self._spaceless if request.starts_with_space else None,
                 choices=request.candidates,
             )
@@ -175,6 +177,17 @@ class BlockDecoder:
             token_scores=tuple(answer.log_probability[: len(answer.tokens)]),
             alternatives=tuple(sorted(map(_alternative, others), key=attrgetter("score"), reverse=True)),
         )
+
+    def _ends_block(self, indent: int) -> Callable[[Sequence[int]], bool] | None:
+        if not indent:
+            return None
+
+        def ends_block(tokens: Sequence[int]) -> bool:
+            _, line_end, line = self._tokenizer.decode(tokens).rpartition("\n")
+            code = line.lstrip()
+            return bool(line_end and code) and len(line.expandtabs()) - len(code.expandtabs()) < indent
+
+        return ends_block
 
     def _mode(self, request: DecodeRequest, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
         if request.draft:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .decoding_turn import Decoding
 
 Mode = Literal["ar", "verify", "diffusion"]
-Finish = Literal["eom", "line", "length"]
+Finish = Literal["eom", "line", "dedent", "length"]
 Priority = Literal["typing", "repair", "background"]
 MAX_PROMPT_TOKENS = 8192
 MAX_NEW_TOKENS = 1024
@@ -49,6 +49,9 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """At most this many new tokens, end-of-middle not counted; 0 only reads the prompt, ahead of a request to come."""
     stop_at_line_end: bool = False
     """Stop after the first token that ends a line (it is part of the answer; the caller trims)."""
+    stop_below_indent: int = 0
+    """Stop at the first line that begins further left than this many columns, as one behind a block does; its beginning
+    is part of the answer. 0 is never."""
     starts_with_space: bool = False
     """The first token begins with a space, which was taken off the prompt's end, or the answer is empty."""
     document: str = ""
@@ -75,6 +78,8 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         for name, ids in (("prompt", self.prompt), ("draft", self.draft)):
             if ids and int(np.frombuffer(ids, dtype="<u4").max()) >= vocabulary_size:
                 return f"{name}: a token id is not below the vocabulary size {vocabulary_size}"
+        if self.stop_below_indent < 0:
+            return f"stop_below_indent: {self.stop_below_indent} is negative"
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             return f"candidates: {self.candidates} is not between 1 and {MAX_CANDIDATES}"
         if not 0 <= self.max_tokens <= MAX_NEW_TOKENS:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
-from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Mode, Priority, pack_ids, unpack_ids
+from diffill.model.request import (
+    MAX_NEW_TOKENS,
+    DecodeRequest,
+    DecodeResult,
+    Finish,
+    Mode,
+    Priority,
+    pack_ids,
+    unpack_ids,
+)
 from diffill.model.tokenizer import Tokenizer
 
 from ..brackets import Brackets
@@ -208,7 +217,7 @@ class Writer:
         )
 
 
-def _answers(result: DecodeResult) -> list[tuple[bytes, float, Literal["eom", "line", "length"]]]:
+def _answers(result: DecodeResult) -> list[tuple[bytes, float, Finish]]:
     """All answers of a result, best first."""
     others = [(other.tokens, other.score, other.finish) for other in result.alternatives]
     return [(result.tokens, result.score, result.finish), *others]

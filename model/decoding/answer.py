@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import TypeVar
@@ -48,6 +48,8 @@ class Answer:
     max_tokens: int
     ends_line: np.ndarray | None
     """Which token ids end a line, when the answer stops there.  # [V] bool"""
+    ends_block: Callable[[Sequence[int]], bool] | None = None
+    """Whether these tokens have come to a line that lies behind the block; asked after each, so it must be quick."""
     refused_first: Tensor | None = None
     """Tokens that the answer may not begin with.  # [V] bool"""
     tokens: list[int] = field(default_factory=list)
@@ -70,6 +72,8 @@ class Answer:
         self.tokens.append(token)
         if self.ends_line is not None and self.ends_line[token]:
             self.finish = "line"
+        elif self.ends_block is not None and self.ends_block(self.tokens):
+            self.finish = "dedent"
         elif len(self.tokens) >= self.max_tokens:
             self.finish = "length"
         return self.finish is None
@@ -88,7 +92,7 @@ class Answer:
 
     def forked(self, fork: Fork) -> Answer:
         """This answer as far as `fork`, and the other token there."""
-        other = Answer(max_tokens=self.max_tokens, ends_line=self.ends_line)
+        other = Answer(max_tokens=self.max_tokens, ends_line=self.ends_line, ends_block=self.ends_block)
         for token, log_probability in zip(self.tokens[: fork.index], self.log_probability, strict=False):
             other.place(token, log_probability)
         other.place(fork.token, fork.log_probability)

@@ -183,6 +183,19 @@ def test_stop_at_the_end_of_a_line(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_stop_behind_the_block(mode: Mode) -> None:
+    """At the first line that begins further left; blank lines say nothing, nor does the line of the cursor."""
+    tokenizer = tiny_tokenizer()
+    block = tokenizer.encode("x = 1\n    y\n\n    z\n  end\n")
+    prompt = prompt_of([40], [])
+    network = ScriptedNetwork(tiny_config(), lambda seen: [*block, *[END_OF_MIDDLE] * 20][len(seen) - len(prompt)])
+    decoder = BlockDecoder(as_network(network), tokenizer=tokenizer, info=INFO)
+    for indent, wanted, finish in ((4, "x = 1\n    y\n\n    z\n  e", "dedent"), (2, tokenizer.decode(block), "eom")):
+        result = decoder.decode(msgspec.structs.replace(request_of(prompt, mode, 40), stop_below_indent=indent))
+        assert (tokenizer.decode(unpack_ids(result.tokens)), result.finish) == (wanted, finish)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_start_with_a_space(mode: Mode) -> None:
     """The first token only, and an empty answer stays possible."""
     tokenizer = tiny_tokenizer()
