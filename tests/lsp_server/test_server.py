@@ -108,8 +108,8 @@ def test_an_exception_in_a_notification_opens_no_popup() -> None:
     def fail(params: Any) -> None:
         raise RuntimeError("SECRET")
 
-    server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)(fail)
-    _, *sent = exchange(server, {"method": "workspace/didChangeWatchedFiles", "params": {"changes": []}})
+    server.feature(types.WORKSPACE_DID_RENAME_FILES)(fail)
+    _, *sent = exchange(server, {"method": "workspace/didRenameFiles", "params": {"files": []}})
     assert {message["method"] for message in sent} <= {"window/logMessage"}
     assert "SECRET" not in json.dumps(sent)
 
