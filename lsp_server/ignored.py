@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlparse
 from urllib.request import url2pathname
 
 import pathspec
 
 IGNORE_FILES = (".gitignore", ".diffillignore")
-_SECRET_FILES = pathspec.PathSpec.from_lines(
-    "gitwildmatch",
+_SECRET_FILES = pathspec.GitIgnoreSpec.from_lines(
     [
         *(".env", ".env.*", "*.env", "!.env.example", "!.env.sample", "!.env.template", ".envrc", ".netrc", ".npmrc"),
         *(".pypirc", ".htpasswd", ".pgpass", ".git-credentials", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.ppk"),
@@ -74,8 +72,8 @@ class IgnoreRules:
 
 
 @lru_cache(maxsize=1024)
-def _spec(path: Path) -> pathspec.PathSpec[Any] | None:
+def _spec(path: Path) -> pathspec.GitIgnoreSpec | None:
     try:
-        return pathspec.PathSpec.from_lines("gitwildmatch", path.read_text("utf-8", "replace").splitlines())
+        return pathspec.GitIgnoreSpec.from_lines(path.read_text("utf-8", "replace").splitlines())
     except (OSError, ValueError):  # there is none, or it is not one
         return None

@@ -121,6 +121,7 @@ class InlineCompletions:
     def closed(self, document: Document) -> None:
         """Nobody waits any more."""
         self._supersede(document.uri)
+        del self._newest[document.uri]
         self._completer.drop(document.uri)
 
     def _may_speak(self, document: Document) -> bool:

@@ -298,3 +298,16 @@ def test_silenced_documents() -> None:
         assert not desk.engine.asked
 
     at_desk("x = |\n", scenario)
+
+
+def test_nothing_is_kept_of_a_closed_document() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.engine.may_answer.clear()
+        waiting = desk.request()
+        await asyncio.sleep(0.01)
+        desk.documents.close(URI)
+        assert await waiting is None
+        await asyncio.sleep(0)
+        assert desk.engine.cancelled == 1 and not desk.completions._newest
+
+    at_desk("x = |\n", scenario)
