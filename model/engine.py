@@ -48,6 +48,8 @@ class BlockDecoder:
 
     def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
         """Take a request on; as `request.Decoder`."""
+        if self._cores is not None:
+            self.network.use_cores(self._cores.count())
         return Decoding(self._passes(request, on_step))
 
     def decode(
@@ -62,8 +64,6 @@ class BlockDecoder:
 
     def advance(self, decodings: Sequence[Decoding]) -> None:
         """One forward pass for all of them together; as `request.Decoder`."""
-        if self._cores is not None:
-            self.network.use_cores(self._cores.count())
         served = self._with_room(decodings)
         parts = [part for decoding in served for part in decoding.asked]
         try:

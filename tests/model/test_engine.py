@@ -433,3 +433,13 @@ def test_verify_is_ar_on_a_thousand_random_prompts() -> None:
             else:
                 answers.append([said(decoder.decode(request))[:2] for request in requests])
         assert answers[0] == answers[1]
+
+
+def test_the_longest_request_of_all() -> None:
+    """To the last slot, with candidates that all go on to the end."""
+    prompt = text(MAX_PROMPT_TOKENS, 1)
+    decoder = new_decoder()
+    result = decoder.decode(request_of(prompt, "ar", 40))
+    again = decoder.decode(request_of(prompt, "verify", 40))
+    assert again.cached_tokens == MAX_PROMPT_TOKENS - 1
+    assert (again.tokens, again.finish) == (result.tokens, result.finish)
