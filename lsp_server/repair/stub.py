@@ -58,7 +58,7 @@ def stub_at(text: str, offset: int, syntax: Syntax | None) -> Stub | None:
     indentation = header + _unit(text, header)
     line_prefix = text[line_start(text, first) : first]
     opening = "" if rest and not line_prefix.strip() else "\n" + indentation
-    closing = "\n" + header if is_braced and text[line_start(text, last) : last].strip() else ""
+    closing = "\n" + header if is_braced and "\n" not in text[last:end] else ""
     head = text[:first].rstrip(" \t") if opening else text[:first]
     tail = text[last:] if not is_braced else closing + text[last:].lstrip(" \t") if closing else text[last:]
     place = len(head) + len(opening)
