@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .brackets import CLOSERS, Brackets
@@ -20,11 +20,8 @@ LOOK_BACK = 128
 """Characters that may have been typed into an answer."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    uri: str
-    before: str
-    after: str
+_Place = tuple[str, str, str]
+"""A document, and what stands before and after the cursor."""
 
 
 class CompletionCache:
@@ -46,7 +43,7 @@ class CompletionCache:
 
     def store(self, uri: str, content: Text, offset: int, completions: list[Completion]) -> None:
         """Keep the answer for a cursor at `offset`, which may be that there is nothing to say."""
-        place = _Place(uri, content.slice(offset - BEFORE, offset), content.slice(offset, offset + AFTER))
+        place = (uri, content.slice(offset - BEFORE, offset), content.slice(offset, offset + AFTER))
         self._answers[place] = tuple(completions)
         self._answers.move_to_end(place)
         while len(self._answers) > CAPACITY:
@@ -59,17 +56,18 @@ class CompletionCache:
         """
         before = content.slice(offset - BEFORE - LOOK_BACK, offset)
         after = content.slice(offset, offset + AFTER + 1)
+        nearest = after[:AFTER]
         starts_at = offset - len(before)
         for typed_length in range(min(LOOK_BACK, len(before)) + 1):
             end = len(before) - typed_length
             if end == 0 and starts_at > 0:
                 break
             typed, known = before[end:], before[max(0, end - BEFORE) : end]
-            found = self._look_up(_Place(uri, known, after[:AFTER]))
+            found = self._look_up((uri, known, nearest))
             if found is not None and ((left := _left(found, typed, offset)) or not typed):
                 return left
             if typed and after[:1] in CLOSERS.values():
-                found = self._look_up(_Place(uri, known, after[1:]))
+                found = self._look_up((uri, known, after[1:]))
                 if found and (left := _left_inside(found, typed, after[0], offset)):
                     return left
         return None
