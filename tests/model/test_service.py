@@ -322,11 +322,11 @@ def test_stopping_answers_what_is_in_flight_and_leaves_no_socket(directory: Path
 
 
 def test_an_engine_without_clients_ends_and_one_with_a_client_does_not(directory: Path) -> None:
-    with running(directory, "--idle-seconds", "0.3") as process:
+    with running(directory, "--idle-seconds", "2") as process:
         with PlainClient(directory) as client:
             client.wait_ready()
             with pytest.raises(TimeoutError):
-                client.socket.settimeout(1.0)
+                client.socket.settimeout(3.0)
                 client.receive()
             assert process.poll() is None
         assert ends(process) == (0, "")
