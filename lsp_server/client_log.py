@@ -1,4 +1,4 @@
-"""The server's log as `window/logMessage`, besides standard error."""
+"""The server's log as `window/logMessage`; on standard error only while no client is there to take it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lsprotocol import types
 
+_LOGGER = logging.getLogger("diffill")
 _TYPES = {
     logging.ERROR: types.MessageType.Error,
     logging.WARNING: types.MessageType.Warning,
@@ -20,6 +21,15 @@ class ClientLogHandler(logging.Handler):
     def __init__(self, send: Callable[[types.LogMessageParams], None]) -> None:
         super().__init__()
         self._send = send
+
+    def attach(self) -> None:
+        """From here on every line goes to the client alone: editors take standard error for errors."""
+        _LOGGER.addHandler(self)
+        _LOGGER.propagate = False
+
+    def detach(self) -> None:
+        _LOGGER.removeHandler(self)
+        _LOGGER.propagate = True
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

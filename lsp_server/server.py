@@ -82,7 +82,7 @@ class Server(LanguageServer):
         self._client_name = params.client_info.name if params.client_info else ""
         root = [params.root_uri] if params.root_uri else []
         self._folders = tuple([folder.uri for folder in params.workspace_folders or []] or root)
-        logging.getLogger("diffill").addHandler(self._log_handler)
+        self._log_handler.attach()
         if params.process_id is not None:
             self.in_background(watch_parent(params.process_id, self.protocol.ended.set))
 
@@ -188,7 +188,7 @@ class Server(LanguageServer):
 
     async def close(self) -> None:
         """Stop what is going on. A hanging engine is not waited for."""
-        logging.getLogger("diffill").removeHandler(self._log_handler)
+        self._log_handler.detach()
         for task in self._tasks:
             task.cancel()
         if self.session is not None:
