@@ -21,6 +21,7 @@ COMMANDS = {
     "fix": ("diffill.cli.fix:fix", "Repair what the tools report in a file."),
     "lsp": ("diffill.cli.lsp:lsp", "Run the language server on stdio."),
     "remote": ("diffill.cli.remote:remote", "Train on a rented machine without a network."),
+    "setup": ("diffill.cli.setup:setup", "Install the plugin of an editor and check it."),
     "stats": ("diffill.cli.stats:stats", "Report acceptance, retention and times on this machine."),
     "train": ("diffill.cli.train:train", "Run one training stage."),
 }

@@ -1,4 +1,4 @@
--- Names to map keys to. Nothing is loaded before the first of them is used.
+-- Names to map keys to, and :Diffill. Nothing is loaded before the first of them is used.
 if vim.g.loaded_diffill then
   return
 end
@@ -20,25 +20,48 @@ plug('accept-line')
 plug('next')
 plug('previous')
 plug('dismiss')
+vim.keymap.set('n', '<Plug>(diffill-fix)', function() require('diffill').fix() end, { desc = 'Diffill: fix this' })
+vim.keymap.set('n', '<Plug>(diffill-next-edit)', function() require('diffill').next_edit() end, { desc = 'Diffill: next edit' })
+vim.keymap.set({ 'n', 'x' }, '<Plug>(diffill-rewrite)', ':Diffill rewrite<CR>', { desc = 'Diffill: rewrite' })
 
-local actions = { 'enable', 'disable', 'toggle', 'status' }
+---@type table<string, fun(words: string, range: vim.api.keyset.create_user_command.command_args)>
+local actions = {
+  enable = function() require('diffill').enable() end,
+  disable = function() require('diffill').enable(false) end,
+  toggle = function() require('diffill').toggle() end,
+  restart = function() require('diffill').restart() end,
+  fix = function() require('diffill').fix() end,
+  ['next-edit'] = function() require('diffill').next_edit() end,
+  rewrite = function(words, arguments) require('diffill').rewrite(arguments.line1, arguments.line2, words) end,
+  snooze = function(words)
+    local minutes = tonumber(words ~= '' and words or 30)
+    if minutes then
+      require('diffill').snooze(minutes)
+    else
+      vim.notify(('Diffill: %q is no number of minutes'):format(words), vim.log.levels.ERROR)
+    end
+  end,
+  status = function()
+    local text, reason = require('diffill').status(), require('diffill.status').reason()
+    local line = text ~= '' and text or 'diffill: not attached to this buffer; see :checkhealth diffill'
+    vim.notify(reason ~= '' and (line .. ' (' .. reason .. ')') or line)
+  end,
+}
+local names = vim.tbl_keys(actions)
+table.sort(names)
+
 vim.api.nvim_create_user_command('Diffill', function(arguments)
-  local diffill = require('diffill')
-  local action = arguments.args
-  if action == 'enable' or action == 'disable' then
-    diffill.enable(action == 'enable')
-  elseif action == 'toggle' then
-    diffill.toggle()
-  elseif action == 'status' then
-    local text = diffill.status()
-    vim.notify(text ~= '' and text or 'diffill: not attached to this buffer; see :checkhealth diffill')
+  local name, words = arguments.args:match('^(%S+)%s*(.*)$')
+  if actions[name] then
+    actions[name](words, arguments)
   else
-    vim.notify(('Diffill: no action %q; one of %s'):format(action, table.concat(actions, ', ')), vim.log.levels.ERROR)
+    vim.notify(('Diffill: no action %q; one of %s'):format(name, table.concat(names, ', ')), vim.log.levels.ERROR)
   end
 end, {
-  nargs = 1,
+  nargs = '+',
+  range = true,
   complete = function(lead)
-    return vim.tbl_filter(function(action) return vim.startswith(action, lead) end, actions)
+    return vim.tbl_filter(function(name) return vim.startswith(name, lead) end, names)
   end,
-  desc = 'Diffill: enable, disable, toggle, status',
+  desc = 'Diffill: ' .. table.concat(names, ', '),
 })

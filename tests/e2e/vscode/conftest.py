@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,18 +35,6 @@ def vsix() -> Path:
     """The extension, packed from the sources as they are."""
     subprocess.run(["npm", "run", "--silent", "package"], cwd=EXTENSION, check=True, capture_output=True)
     return EXTENSION / "dist" / "diffill.vsix"
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[dict[str, str]]:
-    """One engine for the whole run, as a person has one; a short path, for sockets have about a hundred bytes."""
-    directory = Path(tempfile.mkdtemp(prefix="dfl-"))
-    environment = {"DIFFILL_RUNTIME_DIR": str(directory), "DIFFILL_DEVICE": "cpu"}
-    yield environment
-    subprocess.run(
-        [sys.executable, "-m", "diffill.cli.main", "engine", "stop"], env=os.environ | environment, capture_output=True
-    )
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,90 @@
 -- Neovim 0.12's own inline completion, as diffill.GhostText.
+-- What is shown and who is asked for more is not public there yet: `is_usable` looks whether it is where it was.
+local offers = require('diffill.offer')
+
+---@return table? completor of vim.lsp.inline_completion
+local function completor(buffer)
+  return require('vim.lsp._capability').all.inline_completion.active[buffer]
+end
+
 ---@type diffill.GhostText
-local M = {
-  enable = function(enable, buffer) vim.lsp.inline_completion.enable(enable, { bufnr = buffer }) end,
-  is_enabled = function(buffer) return vim.lsp.inline_completion.is_enabled({ bufnr = buffer }) end,
-  get = function(opts) return vim.lsp.inline_completion.get(opts) end,
-  select = function(count) vim.lsp.inline_completion.select({ count = count }) end,
-  hide = function(buffer)
-    -- There is no public way to drop the current item: off and on again is.
-    vim.lsp.inline_completion.enable(false, { bufnr = buffer })
-    vim.lsp.inline_completion.enable(true, { bufnr = buffer })
-  end,
-}
+local M = {} ---@diagnostic disable-line: missing-fields
+
+--- Whether this Neovim has what is needed.
+---@return boolean
+function M.is_usable()
+  if not vim.lsp.inline_completion then
+    return false
+  end
+  local found, class = pcall(function() return require('vim.lsp._capability').all.inline_completion end)
+  return found and class ~= nil and class.active ~= nil and class.handler ~= nil and class.abort ~= nil
+end
+
+local function group_of(buffer)
+  return 'diffill.built_in.' .. buffer
+end
+
+function M.enable(enable, buffer)
+  vim.lsp.inline_completion.enable(enable, { bufnr = buffer })
+  local group = vim.api.nvim_create_augroup(group_of(buffer), {})
+  if not enable then
+    return
+  end
+  vim.api.nvim_create_autocmd({ 'CursorMovedI', 'TextChangedP' }, {
+    group = group,
+    buffer = buffer,
+    desc = 'Diffill: what no longer fits the text is not shown until the next answer',
+    callback = function()
+      local offer = M.offer(buffer)
+      if offer and not offers.rest(offer, buffer) then
+        local shown = assert(completor(buffer))
+        shown.current = nil
+        shown:hide()
+      end
+    end,
+  })
+end
+
+function M.is_enabled(buffer)
+  return vim.lsp.inline_completion.is_enabled({ bufnr = buffer })
+end
+
+function M.offer(buffer)
+  local shown = completor(buffer)
+  local current = shown and shown.current
+  if not current or type(current.insert_text) ~= 'string' then
+    return nil
+  end
+  local cursor = vim.api.nvim_win_get_cursor(0)
+  local row, column = cursor[1] - 1, cursor[2]
+  if current.range then
+    row, column = current.range:to_extmark()
+  end
+  local text = current.insert_text
+  return { text = text, row = row, column = column, command = current.command, client_id = current.client_id }
+end
+
+function M.show(buffer, client, items)
+  local shown = completor(buffer)
+  if shown then
+    shown:handler(nil, { items = items }, { client_id = client.id })
+  end
+end
+
+function M.count(buffer)
+  local shown = completor(buffer)
+  return shown and shown.current and shown:count_items() or 0
+end
+
+function M.select(buffer, count)
+  vim.lsp.inline_completion.select({ bufnr = buffer, count = count })
+end
+
+function M.hide(buffer)
+  local shown = completor(buffer)
+  if shown then
+    shown:abort()
+  end
+end
 
 return M

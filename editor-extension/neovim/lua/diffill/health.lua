@@ -2,7 +2,9 @@
 local M = {}
 
 local function check_neovim()
-  if vim.fn.has('nvim-0.12') == 1 then
+  if vim.lsp.inline_completion and not require('diffill.built_in').is_usable() then
+    vim.health.info('Neovim ' .. tostring(vim.version()) .. ' keeps its ghost text elsewhere than known; this plugin draws it')
+  elseif vim.lsp.inline_completion then
     vim.health.ok('Neovim ' .. tostring(vim.version()) .. ' draws ghost text itself')
   elseif vim.fn.has('nvim-0.11') == 1 then
     vim.health.ok('Neovim ' .. tostring(vim.version()) .. '; ghost text is drawn by this plugin')
@@ -31,12 +33,14 @@ local function check_server()
     })
     return
   end
-  local result = vim.system({ command[1], 'doctor' }, { text = true, timeout = 30000 }):wait()
+  local program = command[2] == '-m' and { command[1], '-m', 'diffill.cli.main' } or { command[1] }
+  local result = vim.system(vim.list_extend(program, { 'doctor' }), { text = true, timeout = 30000 }):wait()
   if result.code == 0 then
     vim.health.ok(vim.fn.exepath(command[1]))
     vim.health.info(vim.trim(result.stdout))
   else
-    vim.health.error(('%s doctor: %s'):format(command[1], vim.trim(result.stderr or 'no answer')))
+    local said = vim.trim((result.stdout or '') .. (result.stderr or ''))
+    vim.health.error(('%s doctor: %s'):format(command[1], said ~= '' and said or 'no answer'))
   end
 end
 

@@ -1,0 +1,104 @@
+"""Real Neovims with the real server, engine and weights. `make e2e` sets them up; else these tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pynvim", reason="part of the extra e2e")
+
+from tests.e2e.neovim.editor import Editor, Home
+
+ROOT = Path(__file__).parents[3]
+EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors")) / "neovim"
+ARTIFACTS = ROOT / "build" / "screenshots"
+VERSIONS = ("0.12", "0.11")
+INIT = """\
+vim.keymap.set('i', '<Tab>', '<Plug>(diffill-accept)')
+vim.keymap.set('i', '<C-f>', '<Plug>(diffill-accept-word)')
+vim.keymap.set('i', '<C-e>', '<Plug>(diffill-accept-line)')
+vim.keymap.set('i', '<C-j>', '<Plug>(diffill-next)')
+vim.keymap.set('i', '<C-k>', '<Plug>(diffill-previous)')
+vim.keymap.set('i', '<C-d>', '<Plug>(diffill-dismiss)')
+vim.o.expandtab, vim.o.shiftwidth = true, 4
+vim.o.statusline = "%f %m %= %{v:lua.require'diffill'.status()}"
+"""
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def home(
+    request: pytest.FixtureRequest, engine: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Home]:
+    """A person's Neovim with the plugin, installed by the one command that a person uses."""
+    program = EDITORS / f"nvim-{request.param}"
+    if not program.exists() or shutil.which("tmux") is None:
+        pytest.skip(f"no {program}, or no tmux: run `make e2e`")
+    home = Home.create(program, tmp_path_factory.mktemp(f"home-{request.param}-"), init=INIT, engine=engine)
+    done = setup(home)
+    assert done.returncode == 0, done.stderr
+    yield home
+
+
+def setup(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `diffill setup neovim` for a home."""
+    command = [sys.executable, "-m", "diffill.cli.main", "setup", "neovim", "--nvim", str(home.program), *arguments]
+    return subprocess.run(command, env=os.environ | home.environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def window(home: Home) -> Iterator[Editor]:
+    """One Neovim that stays open from test to test, as a person's does."""
+    with ExitStack() as stack:
+        editor = _start(stack, home)
+        editor.wait_ready()
+        yield editor
+
+
+@pytest.fixture
+def open_editor(home: Home) -> Iterator[Callable[..., Editor]]:
+    """Opens files in a Neovim of its own."""
+    with ExitStack() as stack:
+
+        def open_editor(*files: Path, before: str = "", ready: bool = True) -> Editor:
+            editor = _start(stack, home, *files, before=before)
+            if ready:
+                editor.wait_ready()
+            return editor
+
+        yield open_editor
+
+
+@pytest.fixture(autouse=True)
+def log_without_errors(request: pytest.FixtureRequest, home: Home) -> Iterator[None]:
+    before = len(home.errors())
+    yield
+    if request.node.get_closest_marker("faults") is None:
+        assert home.errors()[before:] == []
+
+
+@pytest.fixture(autouse=True)
+def last_screen(request: pytest.FixtureRequest, log_without_errors: None) -> Iterator[None]:
+    """What was on the screen when a test ended."""
+    yield
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    stem = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
+    for editor in request.node.funcargs.values():
+        if isinstance(editor, Editor):
+            (ARTIFACTS / f"neovim-{stem}.ansi").write_text(editor.screen(), "utf-8")
+
+
+def _start(stack: ExitStack, home: Home, *files: Path, before: str = "") -> Editor:
+    directory = Path(tempfile.mkdtemp(prefix="nv-"))
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    editor = Editor(home=home, socket=directory / "s", session=directory.name)
+    stack.callback(editor.close)
+    editor.start(*files, before=before)
+    return editor

@@ -1,0 +1,148 @@
+"""One real Neovim on a terminal: keys go in through tmux, what it holds is read over its own socket."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pynvim
+
+HANG_GUARD_SECONDS = 90.0
+POLL_SECONDS = 0.01
+NAMESPACES = ("nvim.lsp.inline_completion", "diffill.ghost_text")
+_Found = TypeVar("_Found")
+
+
+def wait_for(what: str, find: Callable[[], _Found], seconds: float = HANG_GUARD_SECONDS) -> _Found:
+    """The first true answer."""
+    end = time.monotonic() + seconds
+    while not (found := find()):
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """A person's Neovim with its configuration, data and logs, all apart from this machine's own."""
+
+    program: Path
+    directory: Path
+    environment: dict[str, str]
+
+    @classmethod
+    def create(cls, program: Path, directory: Path, *, init: str, engine: dict[str, str]) -> Home:
+        names = {f"XDG_{name.upper()}_HOME": str(directory / name) for name in ("config", "data", "state", "cache")}
+        (directory / "config" / "nvim").mkdir(parents=True)
+        (directory / "config" / "nvim" / "init.lua").write_text(init, "utf-8")
+        return cls(program=program, directory=directory, environment=names | engine)
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "state" / "nvim" / "lsp.log"
+
+    def errors(self) -> list[str]:
+        """Lines that Neovim's language client takes for errors or warnings."""
+        lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
+        return [line for line in lines if line.startswith(("[ERROR]", "[WARN]"))]
+
+
+@dataclass(kw_only=True)
+class Editor:
+    """A running Neovim. `lua` and `api` look inside; only `keys` and `text` act as the person does."""
+
+    home: Home
+    socket: Path
+    session: str
+    nvim: pynvim.Nvim = field(init=False)
+
+    def start(self, *files: Path, before: str = "") -> None:
+        """Open files; `before` is Lua that runs ahead of the person's configuration."""
+        environment = {**self.home.environment, "TERM": "screen-256color", "LANG": "C.UTF-8"}
+        command = [str(self.home.program), "-n", "--listen", str(self.socket)]
+        command += ["--cmd", f"lua {before}"] if before else []
+        pairs = [f"{name}={value}" for name, value in environment.items()]
+        self._tmux("new-session", "-d", "-x", "100", "-y", "30", "env", *pairs, *command, *map(str, files))
+        self._tmux("set-option", "-s", "escape-time", "0")
+        wait_for("Neovim's socket", self.socket.exists)
+        self.nvim = pynvim.attach("socket", path=str(self.socket))
+
+    def open(self, file: Path) -> None:
+        """Leave everything and open one file."""
+        self.keys("Escape")
+        self.nvim.api.cmd({"cmd": "only", "bang": True}, {})
+        self.nvim.api.cmd({"cmd": "bwipeout", "bang": True, "args": []}, {})
+        self.nvim.api.cmd({"cmd": "edit", "bang": True, "args": [str(file)]}, {})
+        self.nvim.api.cmd({"cmd": "messages", "args": ["clear"]}, {})
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        wait_for("the model", lambda: self.lua("return require('diffill').status()") == "diffill: ready")
+
+    def close(self) -> None:
+        """As the terminal's window is closed."""
+        self.nvim.close()
+        self._tmux("kill-server")
+
+    # As the person does
+
+    def text(self, text: str) -> None:
+        """Type characters."""
+        self._tmux("send-keys", "-l", text)
+
+    def keys(self, *names: str) -> None:
+        """Press keys, by tmux's names."""
+        for name in names:
+            self._tmux("send-keys", name)
+            if name == "Escape":  # or the next key is taken for Alt with it
+                wait_for("normal mode", lambda: self.nvim.api.get_mode()["mode"] == "n")
+
+    def command(self, line: str) -> None:
+        """Type a command line."""
+        self.keys("Escape")
+        self.text(f":{line}")
+        self.keys("Enter")
+
+    def screen(self) -> str:
+        """What the terminal shows."""
+        return self._tmux("capture-pane", "-p", "-e")
+
+    # What is the case
+
+    def lua(self, code: str, *arguments: Any) -> Any:
+        return self.nvim.exec_lua(code, *arguments)
+
+    def ghost(self) -> str:
+        """The ghost text on the screen, empty when there is none."""
+        spaces = self.nvim.api.get_namespaces()
+        for space in (spaces[name] for name in NAMESPACES if name in spaces):
+            for *_, details in self.nvim.api.buf_get_extmarks(0, space, 0, -1, {"details": True}):
+                lines = [details.get("virt_text", []), *details.get("virt_lines", [])]
+                return "\n".join("".join(chunk[0] for chunk in line) for line in lines)
+        return ""
+
+    def wait_ghost(self) -> str:
+        return wait_for("ghost text", self.ghost)
+
+    def lines(self) -> list[str]:
+        return list(self.nvim.current.buffer[:])
+
+    def line(self) -> str:
+        return str(self.nvim.current.line)
+
+    def wait_line(self, expected: str) -> None:
+        wait_for(f"the line {expected!r}, not {self.line()!r}", lambda: self.line() == expected, 20)
+
+    def messages(self) -> str:
+        return str(self.nvim.api.exec2("messages", {"output": True})["output"])
+
+    def _tmux(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-L", self.session, "-f", os.devnull, *arguments], capture_output=True, text=True, check=False
+        )
+        return done.stdout

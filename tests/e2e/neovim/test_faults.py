@@ -1,0 +1,116 @@
+"""What goes wrong around Neovim: it stays usable, says so once, and gets on by itself where that can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.neovim.conftest import setup
+from tests.e2e.neovim.editor import Editor, Home, wait_for
+from tests.e2e.neovim.test_ghost_text import STOCK
+
+pytestmark = pytest.mark.faults
+OpenEditor = Callable[..., Editor]
+COUNT = """\
+said = {}
+local notify = vim.notify
+vim.notify = function(text, ...) said[#said + 1] = text return notify(text, ...) end
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "stock.py"
+    path.write_text(STOCK, "utf-8")
+    return path
+
+
+def said(editor: Editor, word: str) -> int:
+    """How often something was said."""
+    return sum(word in text for text in editor.lua("return said"))
+
+
+def engine_pid(home: Home) -> int:
+    command = [sys.executable, "-m", "diffill.cli.main", "engine", "status", "--json"]
+    answer = subprocess.run(command, env=os.environ | home.environment, capture_output=True, text=True).stdout
+    return int(json.loads(answer)["pid"])
+
+
+def test_the_engine_is_killed_in_mid_session(open_editor: OpenEditor, home: Home, file: Path) -> None:
+    editor = open_editor(file)
+    editor.keys("G", "o")
+    editor.text("self.items.app")
+    editor.wait_ghost()
+    os.kill(engine_pid(home), signal.SIGKILL)
+    editor.keys("Escape", "o")
+    editor.text("print(self.items.app")
+    editor.wait_line("        print(self.items.app")
+    editor.wait_ready()
+
+    def asked_again() -> str:
+        editor.keys("Space", "BSpace")
+        return wait_for("an answer", lambda: editor.ghost() or " ", 3)
+
+    wait_for("ghost text again", lambda: asked_again().strip())
+
+
+def test_a_server_that_falls_over_is_started_again_and_then_left_alone(open_editor: OpenEditor, file: Path) -> None:
+    crash = f"vim.lsp.config('diffill', {{ cmd = {{ {json.dumps(sys.executable)}, '-c', 'raise SystemExit(3)' }} }})"
+    editor = open_editor(file, before=f"{crash} {' '.join(COUNT.split())}", ready=False)
+    wait_for("that it is left alone", lambda: said(editor, "left alone now"))
+    editor.keys("G", "o")
+    editor.text("still = 'usable'")
+    editor.wait_line("        still = 'usable'")
+    assert said(editor, "left alone now") == 1
+
+
+def test_without_the_program_it_says_once_what_to_do(open_editor: OpenEditor, file: Path) -> None:
+    nothing = "vim.lsp.config('diffill', { cmd = { '/nowhere/diffill', 'lsp' } })"
+    editor = open_editor(file, file, before=f"{nothing} {' '.join(COUNT.split())}", ready=False)
+    wait_for("the message", lambda: said(editor, "/nowhere/diffill"))
+    editor.command(f"edit {file.with_name('other.py')}")
+    editor.keys("i", "Tab")
+    editor.text("x")
+    editor.wait_line("    x")
+    assert said(editor, "/nowhere/diffill") == 1
+
+
+def test_a_setting_of_the_wrong_type_is_named(open_editor: OpenEditor, file: Path) -> None:
+    editor = open_editor(file, before="vim.lsp.config('diffill', { settings = { diffill = { mode = 7 } } })")
+    wait_for("the message", lambda: "diffill.mode" in editor.messages())
+    editor.keys("G", "o")
+    editor.text("self.items.app")
+    editor.wait_ghost()
+
+
+def test_health(open_editor: OpenEditor, file: Path) -> None:
+    editor = open_editor(file)
+    editor.command("checkhealth diffill")
+    wait_for("the report", lambda: editor.nvim.current.buffer.options["filetype"] == "checkhealth")
+    report = wait_for("its lines", lambda: "\n".join(editor.lines()) if len(editor.lines()) > 5 else "")
+    assert "ERROR" not in report and "ready" in report
+
+
+def test_help(open_editor: OpenEditor, file: Path) -> None:
+    editor = open_editor(file, ready=False)
+    editor.command("help diffill-mappings")
+    wait_for("the page", lambda: "<Plug>(diffill-accept)" in editor.screen())
+
+
+def test_installed_and_removed_without_a_trace(home: Home) -> None:
+    pack = home.directory / "data" / "nvim" / "site" / "pack" / "diffill"
+    assert pack.is_dir()
+    assert setup(home, "--remove").returncode == 0 and not pack.exists()
+    stranger = pack / "start" / "mine"
+    stranger.mkdir(parents=True)
+    refused = setup(home)
+    assert refused.returncode == 2 and "mine" in refused.stderr and stranger.is_dir()
+    stranger.rmdir()
+    assert setup(home).returncode == 0 and (pack / "start" / "diffill" / "lsp" / "diffill.lua").is_file()

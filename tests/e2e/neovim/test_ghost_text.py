@@ -1,0 +1,183 @@
+"""Typing in Neovim: ghost text, taken whole or in part, looked through, undone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.neovim.editor import Editor, wait_for
+
+STOCK = """\
+class Stock:
+    def __init__(self, items):
+        self.items = items
+
+    def count(self):
+        return len(self.items)
+
+    def add(self, item):
+"""
+OpenEditor = Callable[..., Editor]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "stock.py"
+    path.write_text(STOCK, "utf-8")
+    return path
+
+
+@pytest.fixture
+def editor(window: Editor, file: Path) -> Editor:
+    """Typed so far: the beginning of a statement, with ghost text after it."""
+    window.open(file)
+    window.keys("G", "o")
+    window.text("self.items.app")
+    window.wait_ghost()
+    return window
+
+
+def test_what_is_shown_is_accepted_and_saved(editor: Editor, file: Path) -> None:
+    ghost, line = editor.wait_ghost(), editor.line()
+    assert ghost.split("\n")[0] in editor.screen()
+    editor.keys("Tab")
+    editor.wait_line(line + ghost)
+    editor.command("w")
+    wait_for("the file", lambda: file.read_text("utf-8") == STOCK + line + ghost + "\n")
+
+
+def test_tab_is_a_tab_where_nothing_is_shown(editor: Editor) -> None:
+    editor.keys("Escape", "O", "Tab")
+    wait_for("the indentation", lambda: editor.line().endswith("    "))
+
+
+def test_words_are_accepted_one_by_one(editor: Editor) -> None:
+    ghost, line = editor.wait_ghost(), editor.line()
+    word = re.match(r"\s*\w+|\s*[^\w\s]+", ghost)
+    assert word
+    editor.keys("C-f")
+    editor.wait_line(line + word.group())
+    assert wait_for("the rest", lambda: editor.ghost() == ghost[len(word.group()) :] or len(ghost) == word.end())
+    editor.keys("C-e")
+    editor.wait_line(line + ghost.split("\n")[0])
+
+
+def test_typing_what_is_shown_goes_on_through_it(editor: Editor) -> None:
+    ghost, line = editor.wait_ghost(), editor.line()
+    for count, letter in enumerate(ghost[:3], 1):
+        editor.text(letter)
+        wait_for("what is left", lambda count=count: editor.ghost() == ghost[count:])
+    editor.keys("Tab")
+    editor.wait_line(line + ghost)
+
+
+def test_typing_otherwise_takes_it_away(editor: Editor) -> None:
+    ghost, line = editor.wait_ghost(), editor.line()
+    other = "q" if ghost[0] != "q" else "z"
+    editor.text(other)
+    wait_for("another answer or none", lambda: editor.ghost() != ghost and editor.line() == line + other)
+    assert editor.ghost() != ghost[1:]
+
+
+def test_several_answers_are_looked_through(editor: Editor) -> None:
+    seen = {editor.wait_ghost()}
+    editor.keys("C-j")
+    shown = wait_for("the number of the answer", lambda: re.search(r" \((\d)/(\d)\)$", editor.ghost()))
+    seen.add(editor.ghost().removesuffix(shown.group()))
+    assert len(seen) == min(2, int(shown.group(2)))
+    editor.keys("C-k")
+    wait_for("the first again", lambda: editor.ghost().endswith(f" (1/{shown.group(2)})"))
+
+
+def test_dismissed_until_the_next_key(editor: Editor) -> None:
+    ghost, line = editor.wait_ghost(), editor.line()
+    editor.keys("C-d")
+    wait_for("nothing", lambda: not editor.ghost())
+    assert editor.line() == line
+    editor.text(ghost[0])
+    wait_for("the rest", lambda: editor.ghost() == ghost[1:])
+
+
+def test_undo_takes_back_what_was_accepted_and_nothing_else(editor: Editor) -> None:
+    ghost, line = editor.wait_ghost(), editor.line()
+    editor.keys("Tab")
+    editor.wait_line(line + ghost)
+    editor.keys("Escape", "u")
+    editor.wait_line(line)
+
+
+def test_acceptance_is_reported(editor: Editor) -> None:
+    editor.lua(
+        "said = {} local client = vim.lsp.get_clients({ name = 'diffill' })[1] local run = client.exec_cmd "
+        "client.exec_cmd = function(self, command, ...) said[#said + 1] = command.command run(self, command, ...) end"
+    )
+    editor.keys("Tab")
+    assert wait_for("the report", lambda: editor.lua("return said")) == ["diffill.accepted"]
+
+
+def test_a_storm_of_keys_loses_none(editor: Editor) -> None:
+    line = editor.line()
+    storm = "".join(f"x{number} = {number}; " for number in range(40))
+    editor.text(storm)
+    editor.wait_line(line + storm)
+    editor.keys("Enter")
+    editor.text("self.items.app")
+    editor.wait_ghost()
+
+
+def test_turned_off_and_on(editor: Editor) -> None:
+    editor.command("Diffill disable")
+    wait_for("the status", lambda: editor.lua("return require('diffill').status()") == "diffill: off")
+    editor.keys("A", "Space", "BSpace")
+    assert not editor.ghost()
+    editor.command("Diffill enable")
+    editor.keys("A", "Space", "BSpace")
+    editor.wait_ghost()
+
+
+def test_windows_line_ends_and_wide_characters(window: Editor, tmp_path: Path) -> None:
+    file = tmp_path / "stock.py"
+    file.write_bytes(STOCK.replace("class", "# 🎉 naïve café 漢字\nclass").replace("\n", "\r\n").encode())
+    editor = window
+    editor.open(file)
+    editor.keys("G", "o")
+    editor.text("note = '🎉é'; self.items.app")
+    ghost, line = editor.wait_ghost(), editor.line()
+    assert "\r" not in ghost
+    editor.keys("Tab")
+    editor.wait_line(line + ghost)
+    editor.command("w")
+    wait_for("the file", lambda: file.read_bytes().endswith((line + ghost + "\r\n").encode()))
+    assert b"\r\r" not in file.read_bytes() and file.read_bytes().count(b"\n") == file.read_bytes().count(b"\r\n")
+
+
+def test_two_windows_on_one_file(editor: Editor) -> None:
+    editor.keys("Escape")
+    editor.command("split")
+    editor.keys("A")
+    editor.text("e")
+    editor.keys("BSpace")
+    ghost, line = editor.wait_ghost(), editor.line()
+    editor.keys("Tab")
+    editor.wait_line(line + ghost)
+    editor.keys("Escape")
+    editor.command("wincmd w")
+    assert line + ghost in editor.lines()
+
+
+def test_nothing_in_a_file_that_cannot_be_written(open_editor: OpenEditor, file: Path) -> None:
+    editor = open_editor(file, before="vim.api.nvim_create_autocmd('FileType', { command = 'set nomodifiable' })")
+    editor.command("Diffill fix")
+    wait_for("why not", lambda: "cannot be changed" in editor.messages())
+
+
+def test_own_ghost_text_where_a_person_wants_it(open_editor: OpenEditor, file: Path) -> None:
+    editor = open_editor(file, before="vim.g.diffill_ghost_text = 'own'")
+    editor.keys("G", "o")
+    editor.text("self.items.app")
+    ghost, line = editor.wait_ghost(), editor.line()
+    editor.keys("Tab")
+    editor.wait_line(line + ghost)
