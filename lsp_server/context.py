@@ -15,6 +15,8 @@ from .languages import language_for
 _CHUNK_LINES = 24
 _MAX_DOCUMENTS = 20
 _MAX_DOCUMENT_CHARACTERS = 40_000
+_MAX_SNIPPET_CHARACTERS = 4_000
+"""More in so few lines is data, or minified code."""
 _MAX_FILE_BYTES = 200_000
 _NEARBY_CHARACTERS = 1_500
 _WORD = re.compile(r"[A-Za-z_]\w{2,}")
@@ -95,7 +97,7 @@ class Context:
             found += [
                 Snippet(path=self._name(source), text=without_secrets(definition))
                 for name in names
-                if (definition := _definition(text, name))
+                if (definition := _definition(text, name)[:_MAX_SNIPPET_CHARACTERS])
             ]
         return found
 
@@ -133,6 +135,7 @@ class Context:
                 chunks += [
                     Snippet(path=name, text="\n".join(lines[start : start + _CHUNK_LINES]))
                     for start in range(0, len(lines), _CHUNK_LINES)
+                    if sum(map(len, lines[start : start + _CHUNK_LINES])) <= _MAX_SNIPPET_CHARACTERS
                 ]
         query = list(dict.fromkeys(_WORD.findall(nearby)))
         words = [_WORD.findall(chunk.text) for chunk in chunks]

@@ -15,9 +15,10 @@ Kind = Literal["line", "statement", "block", "body"]
 MAX_TOKENS: dict[Kind, int] = {"line": 48, "statement": 64, "block": 128, "body": 128}
 TAB_SIZE = 8
 
-# What may stand right of the cursor and still let a completion be shown: it only closes or ends what is there.
-_INERT = re.compile(r"\s*[)\]}>\"'`]*\s*[:{;,]?\s*")
-_CLOSED_BLOCK = re.compile(r"\s*(}\s*[)\]};,]*\s*|[)\]];?\s*)?")
+# What may stand right of the cursor, outer spaces off, and still let a completion be shown: it only closes or ends what
+# is there. No two repetitions here can take the same character: a long line must not take for ever.
+_INERT = re.compile(r"[)\]}>\"'`]*\s*[:{;,]?")
+_CLOSED_BLOCK = re.compile(r"(}\s*[)\]};,]*|[)\]];?)?")
 _LINE_END = re.compile(r"[\r\n]")
 _PYTHON_HEADERS = {
     "function_definition", "class_definition", "if_statement", "elif_clause", "else_clause", "for_statement",
@@ -90,7 +91,7 @@ def find_span(text: str, offset: int, syntax: Syntax | None, *, invoked: bool = 
     prefix, suffix = text[:offset], text[offset:]
     line = Span(kind="line", prefix=prefix, suffix=suffix)
     in_word = _is_word(before[-1:]) and _is_word(after[:1])
-    if in_word or not _INERT.fullmatch(after):
+    if in_word or not _INERT.fullmatch(after.strip()):
         return line if invoked else None
     if syntax is not None:
         header = _empty_block(text, offset, before, after, syntax)
@@ -186,7 +187,7 @@ def _empty_token_block(text: str, offset: int, before: str, after: str, syntax: 
             start = line_start(text, syntax.start_of(leaf.parent))
         elif not _PYTHON_KEYWORD.fullmatch(text[start : last + 1]):
             return None
-    elif leaf.parent.type in _NOT_BLOCKS or not _CLOSED_BLOCK.fullmatch(after):
+    elif leaf.parent.type in _NOT_BLOCKS or not _CLOSED_BLOCK.fullmatch(after.strip()):
         return None
     indentation = leading_space(text[start:last])
     if not on_header_line and (after.strip() or width(before) <= width(indentation)):

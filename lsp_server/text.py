@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, islice
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 _CHUNK = 4_096
@@ -97,10 +97,9 @@ class Text:
             return len(self), len(self)
         index = min(bisect_right(self._lines, line), len(self._chunks)) - 1
         chunk = self._chunks[index]
-        start = 0
-        for _ in range(line - self._lines[index]):
-            match = LINE_END.search(chunk, start)
-            start = match.end() if match else len(chunk)
+        skipped = line - self._lines[index]
+        before = next(islice(LINE_END.finditer(chunk), skipped - 1, None), None) if skipped else None
+        start = before.end() if before else 0
         match = LINE_END.search(chunk, start)
         end = match.start() if match else len(chunk)
         return self._offsets[index] + start, self._offsets[index] + end

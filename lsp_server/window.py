@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .text import Text
+from .text import LINE_END, Text
 
 if TYPE_CHECKING:
     from .syntax import Syntax
@@ -76,9 +76,9 @@ def window_at(content: Text, offset: int, language: str, previous: Window | None
 
 def _definition_at(content: Text, line: int) -> int:
     """The line at or before `line` that is not indented, if one is near."""
-    for candidate in range(line, max(-1, line - _LOOK_BACK), -1):
-        start, end = content.line_span(candidate)
-        first = content.slice(start, min(end, start + 1))
-        if first.isalpha() or first in ("@", "_"):
-            return candidate
+    first = max(0, line - _LOOK_BACK)
+    lines = LINE_END.split(content.slice(content.line_span(first)[0], content.line_span(line)[1]))
+    for back, text in enumerate(reversed(lines)):
+        if text[:1].isalpha() or text[:1] in ("@", "_"):
+            return line - back
     return line

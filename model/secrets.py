@@ -16,7 +16,7 @@ MASK_TEXT = "<secret>"
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 # What is assigned to a name like these. A text that is only shown to the model loses nothing by one mask too many.
 _ASSIGNED = re.compile(
-    r"""(?i)(\b[\w.-]*(?:passw(?:or)?d|secret|token|api_?key|private_?key|credential)[\w.-]*["']?\s*[:=]\s*)(["'])[^"'\n]{4,}\2"""
+    r"""(?i)(\b[\w.-]{0,40}(?:passw(?:or)?d|secret|token|api_?key|private_?key|credential)[\w.-]{0,40}["']?\s*[:=]\s*)(["'])[^"'\n]{4,}\2"""
 )
 
 

@@ -103,8 +103,23 @@ def test_notifications_that_cannot_be_read_change_nothing(client: LspClient) -> 
         ("\r" * 50_000, 25_000, 0),
         ("(" * 20_000, 0, 20_000),
         ("if x:\n" + " " * 60_000, 1, 60_000),
+        ("x = " + " " * 60_000 + "y", 0, 4),
+        ("x = }" + " " * 60_000 + "y", 0, 4),
     ],
-    ids=["line", "column", "half", "inside a pair", "binary", "long line", "emoji", "lone CR", "brackets", "spaces"],
+    ids=[
+        "line",
+        "column",
+        "half",
+        "pair",
+        "binary",
+        "long",
+        "emoji",
+        "lone CR",
+        "brackets",
+        "spaces",
+        "gap",
+        "gap behind a bracket",
+    ],
 )
 def test_texts_and_positions_that_hurt(client: LspClient, text: str, line: int, character: int) -> None:
     for invoked in (False, True):
