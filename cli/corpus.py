@@ -41,24 +41,18 @@ corpus.add_command(faults)
 @click.argument("kind", type=click.Choice(["pypi", "npm", "debian", "git"]))
 @click.argument("name")
 @click.argument("version")
-@click.option("--licence", required=True, help="SPDX expression.")
 @click.option("--language", "languages", multiple=True, help="Take only this one; all by default.")
 @click.option("--manifest", "path", type=click.Path(path_type=Path), required=True)
 @click.option("--archives", type=click.Path(path_type=Path), required=True, help="Where archives are kept.")
-def pin(
-    kind: Any, name: str, version: str, licence: str, languages: tuple[str, ...], path: Path, archives: Path
-) -> None:
-    """Download one package and add it, with its hashes, to a manifest."""
+def pin(kind: Any, name: str, version: str, languages: tuple[str, ...], path: Path, archives: Path) -> None:
+    """Download one package and add it to a manifest, with its hashes and the licence that its own files state."""
     from diffill.training.corpus.fetch import pin
-    from diffill.training.corpus.licences import LicenceGate
     from diffill.training.corpus.manifest import Package, read_manifest, write_manifest
 
     with _one_line():
-        if not LicenceGate().accepts(licence):
-            raise ValueError(f"--licence: {licence!r} is not on the list")
         packages = read_manifest(path) if path.exists() else []
         others = [package for package in packages if (package.kind, package.name) != (kind, name)]
-        package = Package(kind=kind, name=name, version=version, licence=licence, languages=languages)
+        package = Package(kind=kind, name=name, version=version, licence="", languages=languages)
         write_manifest(path, [*others, pin(package, archives)])
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..languages import EXTENSIONS, language_of
-from .licences import is_licence_file, is_metadata_file
+from .declared import is_metadata_file
+from .licences import is_licence_file
 from .manifest import Package
 
 LARGEST_MEMBER = 1_000_000

@@ -52,7 +52,7 @@ class Duplicates:
 
 
 def _minhash(words: Sequence[bytes]) -> MinHash:
-    minhash = MinHash(num_perm=PERMUTATIONS, seed=SEED, hashfunc=_as_it_is, scheme="affine32")
+    minhash = MinHash(num_perm=PERMUTATIONS, seed=SEED, hashfunc=int, scheme="affine32")
     hashes = np.fromiter(map(zlib.crc32, words), dtype=np.uint64, count=len(words))
     # One multiplication a token in place of one hash a shingle.
     shingles = np.zeros(max(1, hashes.size - SHINGLE + 1), dtype=np.uint64)
@@ -60,7 +60,3 @@ def _minhash(words: Sequence[bytes]) -> MinHash:
         shingles = shingles * np.uint64(0x9E3779B97F4A7C15) + hashes[place : place + shingles.size]
     minhash.update_batch((np.unique(shingles) >> np.uint64(32)).tolist())
     return minhash
-
-
-def _as_it_is(value: int) -> int:
-    return value

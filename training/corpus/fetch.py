@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from .archives import check_file, git_directory
+from .archives import check_file, git_directory, read_package
+from .declared import declared_licence
+from .licences import LicenceGate
 from .manifest import Package, PinnedFile
 
 PYTHON_VERSION = "3.13"
@@ -30,6 +33,7 @@ def fetch(
 
     A file is moved into `directory` once its hash is right, so a run that was interrupted goes on where it stopped.
     """
+    directory = directory.resolve()  # the clients run in a folder of their own
     directory.mkdir(parents=True, exist_ok=True)
     problems: list[str] = []
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -41,15 +45,26 @@ def fetch(
 
 
 def pin(package: Package, directory: Path) -> Package:
-    """Download a package whose files are not known yet, and name them with their hashes.
+    """Download a package whose files and licence are not known yet; both are then what is found in the archive.
 
     Raises:
-        ValueError: the client failed.
+        ValueError: the client failed, or the package's own files do not say that it is under a licence on the list.
     """
+    directory = directory.resolve()  # the clients run in a folder of their own
     directory.mkdir(parents=True, exist_ok=True)
     if package.kind == "git":
         _clone(package, directory)
-        return package
+    else:
+        package = _download_and_hash(package, directory)
+    gate = LicenceGate()
+    licence = declared_licence(read_package(directory, package).metadata, gate)
+    if licence is None or not gate.accepts(licence):
+        found = "no licence" if licence is None else f"licence {licence!r}, which is not on the list"
+        raise ValueError(f"{package.label}: its own files state {found}")
+    return msgspec.structs.replace(package, licence=licence)
+
+
+def _download_and_hash(package: Package, directory: Path) -> Package:
     with tempfile.TemporaryDirectory(dir=directory, prefix=".fetch-") as folder:
         files = [path for path in _download(package, Path(folder)) if path.suffix not in (".asc", ".dsc")]
         pinned = tuple(
@@ -57,14 +72,7 @@ def pin(package: Package, directory: Path) -> Package:
         )
         for path in files:
             path.replace(directory / path.name)
-    return Package(
-        kind=package.kind,
-        name=package.name,
-        version=package.version,
-        licence=package.licence,
-        files=pinned,
-        languages=package.languages,
-    )
+    return msgspec.structs.replace(package, files=pinned)
 
 
 def _fetch_one(package: Package, directory: Path) -> str | None:

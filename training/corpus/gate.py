@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 import zstandard
@@ -14,9 +13,10 @@ from diffill.model.secrets import holds_secret
 
 from .archives import Contents, SourceFile, read_package
 from .benchmarks import BenchmarkWindows, words_of
+from .declared import file_licences, refusal_by_licence
 from .documents import Document, write_beside
 from .duplicates import exact_digest, signature
-from .licences import ACCEPTED, DEBIAN_COPYRIGHT, DebianCopyright, LicenceGate
+from .licences import ACCEPTED, LicenceGate
 from .manifest import Package
 from .parsing import parses
 from .quality import (
@@ -29,7 +29,7 @@ from .quality import (
 )
 from .report import Tally
 
-RULES = 1
+RULES = 2
 """Raised with every change of the rules below: candidates made before are then made again."""
 
 
@@ -109,7 +109,7 @@ def candidates_of(package: Package, contents: Contents, job: Job) -> Candidates:
     refusal = _package_refusal(package, contents, gate)
     if refusal is not None:
         return Candidates(candidates=[], refused={}, refusal=refusal)
-    licence_of = _file_licences(package, contents)
+    licence_of = file_licences(contents.metadata, package.licence)
     windows = _benchmark_windows(job.benchmark_windows)
     kept: list[Candidate] = []
     refused: dict[str, dict[str, Tally]] = {}
@@ -167,19 +167,7 @@ def _sampling_order(source: SourceFile) -> tuple[bool, bytes]:
 def _package_refusal(package: Package, contents: Contents, gate: LicenceGate) -> str | None:
     if package.name.lower().split("/")[-1] in HELD_OUT_PACKAGES:
         return "held out"
-    return gate.refusal(package.licence, contents.metadata)
-
-
-def _file_licences(package: Package, contents: Contents) -> Callable[[PurePosixPath], str]:
-    """From a path to its licence: the package's own, or what Debian's packaging says of the file."""
-    text = contents.metadata.get(DEBIAN_COPYRIGHT)
-    if text is not None:
-        try:
-            copyright_file = DebianCopyright(text)
-        except ValueError:
-            return lambda path: package.licence
-        return lambda path: copyright_file.licence_of(path) or "no licence stated"
-    return lambda path: package.licence
+    return refusal_by_licence(contents.metadata, package.licence, gate)
 
 
 def _costly_refusal(text: str, language: str) -> str | None:

@@ -1,18 +1,14 @@
-"""Which licences may be trained on, and what a package says of its own."""
+"""Which licences may be trained on: names, expressions, texts."""
 
 from __future__ import annotations
 
-import email
-import json
-import logging
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from debian.copyright import Copyright, MachineReadableFormatError, NotMachineReadableError
 from identify import identify
 from license_expression import AND, OR, ExpressionError, get_spdx_licensing
 
@@ -21,32 +17,35 @@ ACCEPTED = (
     *("HPND", "ISC", "MIT", "MIT-0", "MIT-CMU", "NCSA", "PSF-2.0", "PostgreSQL", "Python-2.0", "TCL", "UPL-1.0"),
     *("Unlicense", "X11", "Zlib", "blessing", "curl", "LicenseRef-public-domain"),
 )
-# How people write what SPDX has an identifier for; compared in lower case.
+# How people write what SPDX has an identifier for; compared in lower case. A name of several licences (`BSD`, `Apache
+# Software License`) is none: there the text decides.
 ALIASES = {
-    **dict.fromkeys(
-        ["apache", "apache 2.0", "apache license", "apache license 2.0", "apache 2.0 license"], "Apache-2.0"
-    ),
-    **dict.fromkeys(["apache-2", "apache software license", "apache license, version 2.0"], "Apache-2.0"),
-    **dict.fromkeys(["apache license (2.0)", "apache2.0"], "Apache-2.0"),
+    **dict.fromkeys(["apache 2.0", "apache-2", "apache2.0", "apache license 2.0", "apache 2.0 license"], "Apache-2.0"),
+    **dict.fromkeys(["apache license, version 2.0", "apache license (2.0)"], "Apache-2.0"),
     "apache-2.0-with-llvm-exception": "Apache-2.0 WITH LLVM-exception",
-    "apache-2.0 with llvm exception": "Apache-2.0 WITH LLVM-exception",
-    **dict.fromkeys(["expat", "mit license", "the mit license", "the mit license (mit)", "mit-x11"], "MIT"),
-    **dict.fromkeys(["bsd", "bsd license", "new bsd license", "bsd 3-clause license"], "BSD-3-Clause"),
-    **dict.fromkeys(["bsd-3-clause-google", "bsd-3-google", "bsd-3-clause~google", "go"], "BSD-3-Clause"),
-    **dict.fromkeys(["freebsd", "bsd 2-clause license", "bsd-2-clause-netbsd"], "BSD-2-Clause"),
-    **dict.fromkeys(["zlib/libpng"], "Zlib"),
-    **dict.fromkeys(["bsl-1", "bsl"], "BSL-1.0"),
+    **dict.fromkeys(["expat", "mit license", "the mit license", "the mit license (mit)"], "MIT"),
+    **dict.fromkeys(["new bsd license", "bsd 3-clause license", "3-clause bsd license"], "BSD-3-Clause"),
+    **dict.fromkeys(["freebsd", "bsd 2-clause license"], "BSD-2-Clause"),
+    "zlib/libpng": "Zlib",
+    **{f"gpl-{number}": f"GPL-{number}.0-only" for number in (2, 3)},
+    **{f"gpl-{number}+": f"GPL-{number}.0-or-later" for number in (2, 3)},
     "public-domain": "LicenseRef-public-domain",
     "python software foundation license": "PSF-2.0",
     "isc license (iscl)": "ISC",
+    "the unlicense (unlicense)": "Unlicense",
 }
 LICENCE_FILE = re.compile(r"(?:licen[cs]e|copying|unlicense)(?:[-._].*)?$", re.IGNORECASE)
 COPYLEFT = re.compile(r"GNU\s+(?:\W*\s*)?(?:Lesser |Library |Affero )?General\s+(?:\W*\s*)?Public\s+Licen[cs]e")
 FILE_TAG = re.compile(r"SPDX-License-Identifier:\s*(.+?)\s*(?:\*/|-->)?$", re.MULTILINE)
 HEAD = 3000
-DEBIAN_COPYRIGHT = "debian/copyright"
-
-logging.getLogger("debian.copyright").setLevel(logging.ERROR)  # other people's format slips are not our news
+COMMENT = re.compile(r"^[ \t]*(?:#+|//)[ \t]*", re.MULTILINE)
+HOLDER = re.compile(
+    r"^\W*(?:copyright(?!\s(?:notice|holder|owner|law))|\(c\)|©|all rights reserved|(?:new |modified )?bsd.*licen[cs]e)"
+    r".*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+ENDORSER = re.compile(r"(?<=neither the name of ).+?(?=\s+nor the\s+names)", re.IGNORECASE | re.DOTALL)
+MARK = re.compile(r"^[ \t]*(?:[-*•]|\(?[0-9a-e][.)])[ \t]+", re.MULTILINE)
 
 
 def is_licence_file(path: PurePosixPath) -> bool:
@@ -54,12 +53,6 @@ def is_licence_file(path: PurePosixPath) -> bool:
     if LICENCE_FILE.match(path.name) is None or "docs" in path.name.lower():
         return False
     return len(path.parts) <= 2 or path.parts[0].endswith(".dist-info")
-
-
-def is_metadata_file(path: PurePosixPath) -> bool:
-    if path.name == "METADATA":  # of the package itself, not of one that it carries along
-        return len(path.parts) == 2 and path.parts[0].endswith(".dist-info")
-    return str(path) in ("package/package.json", DEBIAN_COPYRIGHT)
 
 
 class LicenceGate:
@@ -72,24 +65,6 @@ class LicenceGate:
         """Whether an expression leaves us a licence on the list: one side of every OR, both of every AND."""
         parsed = _parse(expression)
         return parsed is not None and self._allows(parsed)
-
-    def refusal(self, stated: str, metadata: Mapping[str, str]) -> str | None:
-        """Why a package stays out, or None. `stated` is what the manifest says.
-
-        The manifest, the package's own metadata and every licence text in it that is recognised must be on the list;
-        a text may also be one of the choices that an expression gives (the GPL of `Apache-2.0 OR GPL-2.0`).
-        """
-        if not self.accepts(stated):
-            return f"licence {stated!r} is not on the list"
-        for expression in _own_expressions(metadata):
-            if not self.accepts(expression):
-                return f"its metadata says {expression!r}, which is not on the list"
-        for path, text in metadata.items():
-            if is_licence_file(PurePosixPath(path)):
-                found = recognise(text)
-                if found is not None and not self.accepts(found) and found not in stated:
-                    return f"{path} is {found}, which is not on the list"
-        return None
 
     def accepts_file(self, text: str) -> bool:
         """Whether what a file says of itself at its top lets it in."""
@@ -107,56 +82,41 @@ class LicenceGate:
         return str(expression) in self._accepted
 
 
+@cache  # packages share their texts
 def recognise(text: str) -> str | None:
     """The SPDX identifier of a licence text, compared with the known ones by edit distance; None when none is near."""
+    return _nearest(text) or _nearest(_in_usual_form(text))
+
+
+def _in_usual_form(text: str) -> str:
+    """As the known texts are laid out: no comment marks, no lines of holders, clauses by number, a title on BSD's."""
+    terms = MARK.sub("1. ", HOLDER.sub("", COMMENT.sub("", text))).strip()
+    terms = ENDORSER.sub("the copyright holder", terms, count=1)
+    return f"BSD 3-Clause License\n\nAll rights reserved.\n\n{terms}" if terms.startswith("Redistribution") else terms
+
+
+def _nearest(text: str) -> str | None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
         file.write(text)
         file.flush()
         return identify.license_id(file.name)
 
 
-class DebianCopyright:
-    """`debian/copyright` in its machine-readable form: a licence for every file."""
+def normalise(expression: str) -> str:
+    """An expression in SPDX's own spelling: names by `ALIASES`, case and operators by the list of SPDX.
 
-    def __init__(self, text: str) -> None:
-        """Raises ValueError when the text is not machine-readable."""
-        try:
-            self._copyright = Copyright(text.splitlines(), strict=False)
-        except (NotMachineReadableError, MachineReadableFormatError, ValueError) as error:
-            raise ValueError(f"{DEBIAN_COPYRIGHT} is not machine-readable: {error}") from None
-
-    def licence_of(self, path: PurePosixPath) -> str | None:
-        """The expression for one file, or None when no paragraph covers it."""
-        paragraph = self._copyright.find_files_paragraph(str(path))
-        licence: Any = None if paragraph is None else paragraph.license
-        return None if licence is None else spdx(licence.synopsis)
-
-
-def spdx(expression: str) -> str:
-    """An expression with every spelling of `ALIASES` replaced."""
+    What SPDX does not know stays as it is written; nothing accepts it.
+    """
     words = re.split(r"(\s+(?:and|or|AND|OR)\s+|[()])", expression.strip())
-    return " ".join(ALIASES.get(word.strip().lower(), word.strip()) for word in words if word.strip())
+    spelled = " ".join(ALIASES.get(word.strip().lower(), word.strip()) for word in words if word.strip())
+    parsed = _parse(spelled)
+    return spelled if parsed is None else str(parsed)
 
 
-def _own_expressions(metadata: Mapping[str, str]) -> list[str]:
-    """What metadata states in a form that can be compared; a licence's whole text in a field is not."""
-    found = []
-    for path, text in metadata.items():
-        if path.endswith(".dist-info/METADATA"):
-            headers = email.message_from_string(text)
-            expression = headers.get("License-Expression")
-            if expression is not None and "LicenseRef" not in expression:
-                found.append(spdx(expression))
-            classifiers = [one.split(" :: ")[-1] for one in headers.get_all("Classifier", []) if "GNU" in one]
-            found += classifiers if expression is None else []
-        elif path.endswith("package.json"):
-            try:
-                stated = json.loads(text).get("license")
-            except (ValueError, AttributeError):
-                continue
-            if isinstance(stated, str):
-                found.append(spdx(stated))
-    return found
+def is_known(expression: str) -> bool:
+    """Whether SPDX lists every name in the expression."""
+    parsed = _parse(expression)
+    return parsed is not None and not _licensing().unknown_license_keys(parsed)
 
 
 @cache

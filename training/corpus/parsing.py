@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
+import symtable
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ def _python_parses(text: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escapes are not our news
-            ast.parse(text)
+            symtable.symtable(text, "", "exec")  # twice as fast as ast.parse: no tree is made of Python objects
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

@@ -13,13 +13,15 @@ from click.testing import CliRunner
 from diffill.cli.corpus import corpus
 from diffill.training.corpus.fetch import _wheel_tags, fetch
 from diffill.training.corpus.manifest import Package, PinnedFile, read_manifest
+from tests.training.corpus.small_archives import tarball
 
-CONTENT = b"an archive\n"
+CONTENT = tarball({"package/package.json": '{"license": "MIT"}'})
+UNLICENSED = tarball({"package/package.json": '{"license": "UNLICENSED"}'})
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 CLIENT = """#!/bin/sh
 echo "$@" >> {log}
 case "$*" in *absent*) echo "no such package" >&2; exit 1;; esac
-echo "an archive" > a-1.tgz
+case "$*" in *private*) cp {private} a-1.tgz;; *) cp {content} a-1.tgz;; esac
 """
 
 
@@ -28,7 +30,10 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the stand-in for npm writes how it was called."""
     client = tmp_path / "bin" / "npm"
     client.parent.mkdir()
-    client.write_text(CLIENT.format(log=tmp_path / "log"))
+    places = {"log": tmp_path / "log", "content": tmp_path / "content", "private": tmp_path / "private"}
+    places["content"].write_bytes(CONTENT)
+    places["private"].write_bytes(UNLICENSED)
+    client.write_text(CLIENT.format(**places))
     client.chmod(client.stat().st_mode | stat.S_IEXEC)
     monkeypatch.setenv("PATH", str(client.parent), prepend=os.pathsep)
     return tmp_path / "log"
@@ -67,12 +72,13 @@ def test_a_failure_is_named_and_the_others_are_fetched(tmp_path: Path, log: Path
 def test_pin_writes_the_manifest(tmp_path: Path, log: Path) -> None:
     path = tmp_path / "manifest.json"
     options = ["--manifest", str(path), "--archives", str(tmp_path / "archives")]
-    result = CliRunner().invoke(corpus, ["pin", "npm", "a", "1", "--licence", "MIT", *options])
+    result = CliRunner().invoke(corpus, ["pin", "npm", "a", "1", *options])
     assert result.exit_code == 0, result.stderr
-    assert read_manifest(path) == [package()]
-    for name, licence in (("b", "GPL-3.0-only"), ("absent", "MIT")):
-        result = CliRunner().invoke(corpus, ["pin", "npm", name, "1", "--licence", licence, *options])
+    assert read_manifest(path) == [package()], "with the licence that is in the archive"
+    for name, reason in (("private", "its own files state licence 'UNLICENSED'"), ("absent", "no such package")):
+        result = CliRunner().invoke(corpus, ["pin", "npm", name, "1", *options])
         assert result.exit_code == 2
+        assert reason in result.stderr
         assert read_manifest(path) == [package()]
 
 

@@ -96,6 +96,7 @@ def test_secrets(line: str) -> None:
     [
         ("python", "x = '\\d'\n", "def broken(:\n"),
         ("python", "x = 1\n", "x = '\0'\n"),
+        ("python", "def f() -> int: return 1\n", "def f(a, a): pass\n"),
         ("javascript", "const x = () => 1;\n", "const = (\n"),
         ("typescript", "let x: number = 1;\n", "let x: = 1 {\n"),
         ("tsx", "const x = <a b={1}/>;\n", "const x = <a\n"),
