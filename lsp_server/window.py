@@ -10,15 +10,16 @@ from .text import LINE_END, Text
 if TYPE_CHECKING:
     from .syntax import Syntax
 
-WHOLE_LINES = 600
+WHOLE_LINES = 400
 """A file of at most so many lines (and `WHOLE_CHARACTERS`) is looked at as a whole."""
 WHOLE_CHARACTERS = 100_000
-_LINES_BEFORE = 400
-_LINES_AFTER = 150
+_LINES_BEFORE = 250
+"""Far more than a prompt holds: the tree is to be right at the cursor."""
+_LINES_AFTER = 80
 """Fewer: an open quote makes the grammar read all that follows once more."""
-_LOOK_BACK = 200
+_LOOK_BACK = 150
 """Lines searched for one that starts a definition, so that a window does not start inside of one."""
-_MARGIN = 50
+_MARGIN = 30
 """Lines. A window is kept while the cursor is at least this far from its ends, so that its tree can be kept too."""
 
 
