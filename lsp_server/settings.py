@@ -45,7 +45,7 @@ class Settings:
 
 
 # Keys of the same section that the editor extensions keep for themselves.
-_EXTENSION_KEYS = {"trace", "interpreter", "path", "args", "command", "showNotifications"}
+_EXTENSION_KEYS = {"trace", "interpreter", "path", "args", "command", "nextEdit", "showNotifications"}
 
 
 def read_settings(values: object) -> tuple[Settings, list[str]]:

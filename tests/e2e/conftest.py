@@ -17,7 +17,11 @@ import pytest
 def engine() -> Iterator[dict[str, str]]:
     """One engine for the whole run, as a person has one; a short path, for sockets have about a hundred bytes."""
     directory = Path(tempfile.mkdtemp(prefix="dfl-"))
-    environment = {"DIFFILL_RUNTIME_DIR": str(directory), "DIFFILL_DEVICE": "cpu"}
+    environment = {
+        "DIFFILL_RUNTIME_DIR": str(directory),
+        "DIFFILL_STATE_DIR": str(directory / "state"),
+        "DIFFILL_DEVICE": "cpu",
+    }
     yield environment
     subprocess.run(
         [sys.executable, "-m", "diffill.cli.main", "engine", "stop"], env=os.environ | environment, capture_output=True

@@ -1,14 +1,28 @@
 // The extension: find the server, start it, show its state. What it can do comes from the server, over LSP.
 import * as path from "node:path";
 
-import { commands, type Disposable, type ExtensionContext, type LogOutputChannel, window, workspace } from "vscode";
+import {
+  commands,
+  type Disposable,
+  type ExtensionContext,
+  type LogOutputChannel,
+  type TextEditor,
+  window,
+  workspace,
+  type WorkspaceEdit,
+} from "vscode";
 
 import { findServer, NoServer } from "./environment.js";
+import { showFigures } from "./figures.js";
 import { install } from "./installer.js";
 import { showMenu } from "./menu.js";
-import { Server } from "./server.js";
+import { NextEdit } from "./nextEdit.js";
+import { Preview } from "./preview.js";
+import { Repairs } from "./repairs.js";
+import { ASK_INSTRUCTION, Server, SHOW_PROPOSAL } from "./server.js";
 import { enabledLanguages, isEnabled, launchSettings, SECTION, setEnabled } from "./settings.js";
-import { Status } from "./status.js";
+import { type DocumentStatus, Status } from "./status.js";
+import type { Task } from "./task.js";
 
 const REQUIREMENT = "diffill";
 
@@ -21,6 +35,9 @@ export function activate(context: ExtensionContext): void {
 
 class Extension implements Disposable {
   private readonly status = new Status();
+  private readonly preview = new Preview();
+  private readonly repairs = new Repairs(() => this.server, this.preview);
+  private readonly nextEdit = new NextEdit(() => this.server);
   private readonly subscriptions: Disposable[];
   private server: Server | undefined;
 
@@ -28,27 +45,19 @@ class Extension implements Disposable {
     private readonly environment: string,
     private readonly log: LogOutputChannel,
   ) {
-    const handlers: Record<string, () => unknown> = {
-      showMenu,
-      restart: () => this.restart(),
-      showLog: () => log.show(),
-      install: () => this.install(),
-      toggle: () => toggle("*"),
-      toggleLanguage: () => toggle(window.activeTextEditor?.document.languageId ?? "*"),
-    };
     this.subscriptions = [
       this.status,
-      ...Object.entries(handlers).map(([name, handler]) => commands.registerCommand(`diffill.${name}`, handler)),
-      window.onDidChangeActiveTextEditor(() => this.showEnabled()),
+      this.preview,
+      this.nextEdit,
+      ...Object.entries(this.handlers()).map(([name, handler]) => commands.registerCommand(name, handler)),
+      window.onDidChangeActiveTextEditor((editor) => this.focus(editor)),
       workspace.onDidChangeConfiguration((change) => {
-        if (change.affectsConfiguration(`${SECTION}.command`) || change.affectsConfiguration(`${SECTION}.interpreter`)) {
+        if (["command", "interpreter"].some((name) => change.affectsConfiguration(`${SECTION}.${name}`))) {
           void this.restart();
         }
-        this.showEnabled();
       }),
       workspace.onDidGrantWorkspaceTrust(() => void this.restart()),
     ];
-    this.showEnabled();
   }
 
   /** Start the server, or say in one place why that cannot be and what to do next. */
@@ -58,18 +67,22 @@ class Extension implements Disposable {
       this.log.info(`starting ${command.program} (${command.origin})`);
       this.server = new Server(command, this.log, {
         onStatus: (status) => this.status.update(status),
+        onDocumentStatus: (status) => this.showDocumentStatus(status),
         onAnswer: (milliseconds) => this.status.showLatency(milliseconds),
         onGivenUp: () => void this.offerLog("Diffill's server stopped again and again, and is left off."),
+        onProblem: (message) => void window.showWarningMessage(`Diffill: ${message}`),
       });
       await this.server.start();
+      this.focus(window.activeTextEditor);
     } catch (error) {
       await this.explain(error as Error);
     }
   }
 
   async stop(): Promise<void> {
-    await this.server?.stop();
+    const { server } = this;
     this.server = undefined;
+    await server?.stop();
   }
 
   dispose(): void {
@@ -77,6 +90,27 @@ class Extension implements Disposable {
     for (const subscription of this.subscriptions) {
       subscription.dispose();
     }
+  }
+
+  private handlers(): Record<string, (...given: never[]) => unknown> {
+    return {
+      "diffill.showMenu": showMenu,
+      "diffill.showFigures": showFigures,
+      "diffill.showLog": () => this.log.show(),
+      "diffill.restart": () => this.restart(),
+      "diffill.install": () => this.install(),
+      "diffill.toggle": () => toggle("*"),
+      "diffill.toggleLanguage": () => toggle(window.activeTextEditor?.document.languageId ?? "*"),
+      "diffill.fixThis": () => this.repairs.fix(),
+      "diffill.rewriteSelection": () => this.repairs.rewrite(),
+      "diffill.completeFunction": () => this.repairs.completeBody(),
+      "diffill.acceptPreview": () => this.preview.accept(),
+      "diffill.discardPreview": () => this.preview.discard(),
+      "diffill.goToNextEdit": () => this.nextEdit.go(),
+      "diffill.hideNextEdit": () => this.nextEdit.hide(),
+      [ASK_INSTRUCTION]: (task: Task) => this.repairs.rewrite(task),
+      [SHOW_PROPOSAL]: (title: string, edit: WorkspaceEdit) => this.preview.showEdit(title, edit),
+    };
   }
 
   private async restart(): Promise<void> {
@@ -116,9 +150,17 @@ class Extension implements Disposable {
     }
   }
 
-  private showEnabled(): void {
-    const language = window.activeTextEditor?.document.languageId;
-    this.status.showEnabled(language === undefined || isEnabled(enabledLanguages(), language));
+  private focus(editor: TextEditor | undefined): void {
+    this.status.showSilence(undefined);
+    if (editor !== undefined) {
+      this.server?.focus(editor.document);
+    }
+  }
+
+  private showDocumentStatus({ uri, enabled, message }: DocumentStatus): void {
+    if (uri === window.activeTextEditor?.document.uri.toString()) {
+      this.status.showSilence(enabled ? undefined : message);
+    }
   }
 }
 

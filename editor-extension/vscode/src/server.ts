@@ -1,47 +1,77 @@
 // The language server's process as VS Code sees it: started, watched, restarted with patience.
-import type { Disposable, LogOutputChannel } from "vscode";
+import type { Disposable, LogOutputChannel, Position, TextDocument, TextEdit } from "vscode";
 import {
+  type ClientCapabilities,
   CloseAction,
   type CloseHandlerResult,
+  CodeActionResolveRequest,
   ErrorAction,
   LanguageClient,
   type LanguageClientOptions,
+  LSPErrorCodes,
   type Middleware,
+  type Range,
+  ResponseError,
+  type StaticFeature,
 } from "vscode-languageclient/node";
 
 import type { ServerCommand } from "./environment.js";
 import { SECTION, serverSettings } from "./settings.js";
-import type { ServerStatus } from "./status.js";
+import type { DocumentStatus, ServerStatus } from "./status.js";
+import type { Task } from "./task.js";
 
-const CRASHES = 4;
+const SCHEMES = ["file", "untitled", "vscode-remote", "vscode-vfs", "vscode-notebook-cell"];
+/** How long to wait before each start after a crash; when they are used up, the server stays down. */
+const PATIENCE_MS = [0, 2_000, 8_000];
 const WITHIN_MS = 3 * 60_000;
+/** Commands of ours that the server may name in a code action. */
+export const ASK_INSTRUCTION = "diffill.askInstruction";
+/** Shows edits that nothing has verified, in place of applying them. */
+export const SHOW_PROPOSAL = "diffill.showProposal";
 
 export interface ServerEvents {
   onStatus(status: ServerStatus): void;
+  onDocumentStatus(status: DocumentStatus): void;
   /** Milliseconds from request to answer, for answers that show something. */
   onAnswer(milliseconds: number): void;
   /** It closed too often to go on. Said once. */
   onGivenUp(): void;
+  /** What a person asked for could not be done; one line to show. */
+  onProblem(message: string): void;
+}
+
+/** What the server worked out for one document. */
+export interface Found {
+  readonly title: string;
+  readonly edits: readonly TextEdit[];
+  /** A tool confirmed it: it may be applied without being looked at. */
+  readonly verified: boolean;
 }
 
 export class Server implements Disposable {
   private readonly client: LanguageClient;
 
-  constructor(command: ServerCommand, log: LogOutputChannel, events: ServerEvents) {
+  constructor(
+    command: ServerCommand,
+    log: LogOutputChannel,
+    private readonly events: ServerEvents,
+  ) {
     const options: LanguageClientOptions = {
-      documentSelector: [{ scheme: "*" }, { notebook: "*" }],
+      documentSelector: [...SCHEMES.map((scheme) => ({ scheme })), { notebook: "*" }],
       initializationOptions: serverSettings(),
       synchronize: { configurationSection: SECTION },
       outputChannel: log,
-      middleware: timing(events.onAnswer),
+      middleware: { ...timing(events.onAnswer), resolveCodeAction: previewUnverified },
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: restartWithPatience(events.onGivenUp),
+        closed: restartWithPatience(events),
       },
     };
     const executable = { command: command.program, args: [...command.args], options: { env: environment() } };
     this.client = new LanguageClient(SECTION, "Diffill", { run: executable, debug: executable }, options);
+    this.client.registerFeature(OWN_COMMANDS);
     this.client.onNotification("diffill/status", (status: ServerStatus) => events.onStatus(status));
+    this.client.onNotification("diffill/documentStatus", (status: DocumentStatus) => events.onDocumentStatus(status));
   }
 
   start(): Promise<void> {
@@ -54,8 +84,45 @@ export class Server implements Disposable {
     }
   }
 
-  request<Result>(method: string, params: unknown): Promise<Result> {
-    return this.client.sendRequest<Result>(method, params);
+  /** Tell the server which document is looked at; it answers with that document's status. */
+  focus(document: TextDocument): void {
+    if (this.client.isRunning() && SCHEMES.includes(document.uri.scheme)) {
+      const textDocument = { uri: document.uri.toString() };
+      void this.client.sendNotification("textDocument/didFocus", { textDocument });
+    }
+  }
+
+  /** Have a task worked out, with the server's progress bar; undefined when nothing safe was found. */
+  async resolve(task: Task): Promise<Found | undefined> {
+    try {
+      const range = this.client.code2ProtocolConverter.asRange(task.range);
+      const asked = { title: "", data: { ...task, range } };
+      const { edit, isPreferred } = await this.client.sendRequest(CodeActionResolveRequest.type, asked);
+      const converted = await this.client.protocol2CodeConverter.asWorkspaceEdit(edit);
+      const [entry] = converted?.entries() ?? [];
+      return entry && { title: titleOf(task), edits: entry[1], verified: isPreferred === true };
+    } catch (error) {
+      if (!(error instanceof ResponseError && error.code === LSPErrorCodes.RequestCancelled)) {
+        this.events.onProblem((error as Error).message);
+      }
+      return undefined;
+    }
+  }
+
+  /** Where the change that was just made is due as well; nothing when the server has no time for it. */
+  async nextEdits(document: TextDocument, position: Position): Promise<TextEdit[]> {
+    if (!this.client.isRunning() || !SCHEMES.includes(document.uri.scheme)) {
+      return [];
+    }
+    const textDocument = { uri: document.uri.toString(), version: document.version };
+    try {
+      const params = { textDocument, position: this.client.code2ProtocolConverter.asPosition(position) };
+      const answer = await this.client.sendRequest<{ edits: { range: Range; text: string }[] }>("diffill/nextEdit", params);
+      const edits = answer.edits.map(({ range, text }) => ({ range, newText: text }));
+      return await this.client.protocol2CodeConverter.asTextEdits(edits);
+    } catch {
+      return []; // nobody asked for it
+    }
   }
 
   dispose(): void {
@@ -63,19 +130,43 @@ export class Server implements Disposable {
   }
 }
 
-/** Restart after a crash at once, but not for ever: a server that keeps falling is left down. */
-function restartWithPatience(onGivenUp: () => void): () => CloseHandlerResult {
-  const crashes: number[] = [];
-  return () => {
+/** Restart after a crash at once, then more slowly, but not for ever: a server that keeps falling is left down. */
+function restartWithPatience({ onStatus, onGivenUp }: ServerEvents): () => Promise<CloseHandlerResult> {
+  let crashes: number[] = [];
+  return async () => {
     const now = Date.now();
-    crashes.push(now);
-    if (crashes.filter((time) => now - time < WITHIN_MS).length < CRASHES) {
-      return { action: CloseAction.Restart, handled: true };
+    crashes = [...crashes.filter((time) => now - time < WITHIN_MS), now];
+    const wait = PATIENCE_MS[crashes.length - 1];
+    if (wait === undefined) {
+      onGivenUp();
+      return { action: CloseAction.DoNotRestart, handled: true };
     }
-    onGivenUp();
-    return { action: CloseAction.DoNotRestart, handled: true };
+    onStatus({ state: "loading", message: "the server stopped and is started again" });
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    return { action: CloseAction.Restart, handled: true };
   };
 }
+
+/** Tells the server that its actions may ask the person for an instruction. */
+const OWN_COMMANDS: StaticFeature = {
+  fillClientCapabilities(capabilities: ClientCapabilities): void {
+    capabilities.experimental = { ...capabilities.experimental, commands: { commands: [ASK_INSTRUCTION] } };
+  },
+  initialize: () => undefined,
+  getState: () => ({ kind: "static" }),
+  clear: () => undefined,
+};
+
+/** From the light bulb: what no tool has confirmed is shown before it is applied. */
+const previewUnverified: NonNullable<Middleware["resolveCodeAction"]> = async (item, token, next) => {
+  const resolved = await next(item, token);
+  if (resolved?.edit === undefined || resolved.isPreferred === true) {
+    return resolved;
+  }
+  const { edit, ...rest } = resolved;
+  const show = { title: resolved.title, command: SHOW_PROPOSAL, arguments: [resolved.title, edit] };
+  return { ...rest, command: show };
+};
 
 function timing(onAnswer: (milliseconds: number) => void): Middleware {
   return {
@@ -89,6 +180,11 @@ function timing(onAnswer: (milliseconds: number) => void): Middleware {
       return answer;
     },
   };
+}
+
+function titleOf(task: Task): string {
+  const words = { fix: `Fix: ${task.message}`, rewrite: `Rewrite: ${task.instruction}`, completeBody: "Complete the body" };
+  return words[task.kind];
 }
 
 /** PYTHONSAFEPATH: the folder that happens to be current must not shadow the server's modules. */

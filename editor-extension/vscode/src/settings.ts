@@ -20,6 +20,19 @@ export function launchSettings(): LaunchSettings {
   };
 }
 
+const SERVER_SETTINGS = [
+  "enable",
+  "exclude",
+  "mode",
+  "device",
+  "alternatives",
+  "confidence",
+  "delay",
+  "maxTokens",
+  "statistics",
+  "logLevel",
+];
+
 /** Language ids with true or false; `*` stands for every language not named. */
 export type EnabledLanguages = Readonly<Record<string, boolean>>;
 
@@ -41,6 +54,5 @@ export async function setEnabled(language: string, enabled: boolean): Promise<vo
 /** Everything that the server reads, as `initializationOptions`. */
 export function serverSettings(): Record<string, unknown> {
   const section = workspace.getConfiguration(SECTION);
-  const names = ["enable", "mode", "maxTokens", "device", "logLevel"];
-  return Object.fromEntries(names.map((name) => [name, section.get(name)]));
+  return Object.fromEntries(SERVER_SETTINGS.map((name) => [name, section.get(name)]));
 }

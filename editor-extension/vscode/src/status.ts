@@ -8,6 +8,13 @@ export interface ServerStatus {
   readonly message?: string;
 }
 
+/** `diffill/documentStatus`: whether anything is offered in a document, and if not, why. */
+export interface DocumentStatus {
+  readonly uri: string;
+  readonly enabled: boolean;
+  readonly message: string;
+}
+
 const ICONS: Record<ServerStatus["state"], string> = {
   loading: "$(loading~spin)",
   ready: "$(sparkle)",
@@ -19,7 +26,7 @@ const ICONS: Record<ServerStatus["state"], string> = {
 export class Status implements Disposable {
   private readonly item: StatusBarItem;
   private server: ServerStatus = { state: "loading", message: "starting" };
-  private enabledHere = true;
+  private silence: string | undefined;
   private latency: number | undefined;
 
   constructor() {
@@ -35,9 +42,9 @@ export class Status implements Disposable {
     this.draw();
   }
 
-  /** Whether completions are on for the language of the editor in front. */
-  showEnabled(enabled: boolean): void {
-    this.enabledHere = enabled;
+  /** Why nothing is offered in the editor in front; undefined when something is. */
+  showSilence(reason: string | undefined): void {
+    this.silence = reason;
     this.draw();
   }
 
@@ -52,18 +59,19 @@ export class Status implements Disposable {
   }
 
   private draw(): void {
-    const state = this.server.state === "ready" && !this.enabledHere ? "disabled" : this.server.state;
-    const percentage = state === "loading" && this.server.percentage ? ` ${this.server.percentage} %` : "";
-    this.item.text = `${ICONS[state]} Diffill${percentage}`;
+    const silent = this.server.state === "ready" && this.silence !== undefined;
+    const state = silent ? "disabled" : this.server.state;
+    const message = silent ? this.silence : this.server.message;
+    const latency = this.latency === undefined ? "" : `${Math.round(this.latency)} ms`;
+    const detail = state === "loading" ? percent(this.server.percentage) : state === "ready" ? latency : "";
+    this.item.text = `${ICONS[state]} Diffill ${detail}`.trimEnd();
     this.item.accessibilityInformation = { label: `Diffill, ${state}` };
     this.item.backgroundColor = state === "failed" ? new ThemeColor("statusBarItem.warningBackground") : undefined;
-    const lines = [`**Diffill**: ${state === "disabled" ? "off for this language" : state}`];
-    if (this.server.message) {
-      lines.push(this.server.message);
-    }
-    if (this.latency !== undefined) {
-      lines.push(`last completion in ${Math.round(this.latency)} ms`);
-    }
-    this.item.tooltip = new MarkdownString(lines.join("\n\n"));
+    const lines = [`**Diffill**: ${state}`, message, latency && `last completion in ${latency}`];
+    this.item.tooltip = new MarkdownString(lines.filter(Boolean).join("\n\n"));
   }
+}
+
+function percent(percentage: number | undefined): string {
+  return percentage ? `${percentage} %` : "";
 }

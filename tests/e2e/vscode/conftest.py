@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright", reason="part of the extra e2e")
+
+from ruff import find_ruff_bin
 
 from tests.e2e.vscode.workbench import Installation, Workbench, running
 
@@ -37,26 +40,40 @@ def vsix() -> Path:
     return EXTENSION / "dist" / "diffill.vsix"
 
 
-@pytest.fixture(scope="module")
-def open_window(
-    installation: Installation, vsix: Path, engine: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Workbench]]:
-    """Opens a window on a folder of files; closed at the end of the module."""
-    with ExitStack() as windows:
+@pytest.fixture(scope="session")
+def ruff_vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another extension, which reports what the real ruff finds."""
+    path = tmp_path_factory.mktemp("ruff") / "ruff-problems.vsix"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in (Path(__file__).parent / "ruff").iterdir():
+            archive.write(file, f"extension/{file.name}")
+    return path
 
-        def open_window(workspace: Path, **settings: object) -> Workbench:
-            return windows.enter_context(
-                running(
-                    installation,
-                    workspace=workspace,
-                    data=tmp_path_factory.mktemp("data"),
-                    vsix=vsix,
-                    settings={"diffill.interpreter": sys.executable} | settings,
-                    environment=engine,
-                )
-            )
 
-        yield open_window
+@pytest.fixture(scope="session")
+def window(
+    installation: Installation,
+    vsix: Path,
+    ruff_vsix: Path,
+    engine: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Workbench]:
+    """One window on a workspace of two folders, with the model loaded."""
+    workspace = tmp_path_factory.mktemp("workspace")
+    for folder in ("one", "two"):
+        (workspace / folder).mkdir()
+    file = workspace / "both.code-workspace"
+    file.write_text(json.dumps({"folders": [{"path": "one"}, {"path": "two"}], "settings": {}}))
+    with running(
+        installation,
+        workspace=file,
+        data=tmp_path_factory.mktemp("data"),
+        extensions=[vsix, ruff_vsix],
+        settings={"diffill.interpreter": sys.executable},
+        environment=engine | {"RUFF": find_ruff_bin()},
+    ) as window:
+        window.wait_until_ready()
+        yield window
 
 
 @pytest.fixture(autouse=True)

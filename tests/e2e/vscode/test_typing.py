@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from tests.e2e.vscode.workbench import Workbench
@@ -23,79 +20,94 @@ class Stock:
     def remove(self, item):
         
 """
-FILES = {name: STOCK for name in ("whole.py", "word.py", "through.py", "escape.py", "storm.py", "cycle.py")}
-FILES |= {"crlf.py": STOCK.replace("\n", "\r\n"), "emoji.py": STOCK.replace("class", "# 🧺 the basket 👍🏽\nclass", 1)}
+TYPED = STOCK.rstrip() + "\n" + " " * 8 + "self.items"
+TEXTS = {
+    "lf": STOCK,
+    "crlf": STOCK.replace("\n", "\r\n"),
+    "emoji": STOCK.replace("class", "# 🧺 the basket 👍🏽\nclass", 1),
+}
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("workspace")
-    for name, text in FILES.items():
-        (directory / name).write_bytes(text.encode())
-    return directory
-
-
-@pytest.fixture(scope="module")
-def window(open_window: Callable[..., Workbench], workspace: Path) -> Workbench:
-    window = open_window(workspace)
-    window.wait_until_ready()
-    return window
-
-
-def at_the_hole(window: Workbench, name: str, typed: str = "self.items") -> None:
-    """Open `name`, go to the empty line of `remove` and type there."""
-    window.open(name)
+def at_the_hole(window: Workbench, name: str, text: str = STOCK, typed: str = "self.items") -> None:
+    """Open a new file, go to the empty line of `remove` and type there."""
+    window.open_new(name, text)
     window.press("Control+End", "ArrowUp", "End")
     window.type(typed)
 
 
-@pytest.mark.parametrize("name", ["whole.py", "crlf.py", "emoji.py"])
-def test_tab_takes_the_ghost_text_and_the_file_is_right(window: Workbench, workspace: Path, name: str) -> None:
-    at_the_hole(window, name)
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("form", TEXTS)
+def test_tab_takes_the_ghost_text_and_the_file_is_right(window: Workbench, form: str) -> None:
+    name, text = f"{form}.py", TEXTS[form]
+    at_the_hole(window, name, text)
     shown = window.wait_for_ghost_text()
     window.press("Tab")
     window.wait_for_no_ghost_text()
-    window.save()
-    before, after = (workspace / name).read_bytes().decode(), FILES[name]
-    line_end = "\r\n" if name == "crlf.py" else "\n"
-    assert before.startswith(after.rstrip() + line_end + " " * 8 + "self.items")
-    added = before.removeprefix(after.rstrip() + line_end + " " * 8 + "self.items").rstrip("\r\n")
+    line_end = "\r\n" if form == "crlf" else "\n"
+    before = text.rstrip() + line_end + " " * 8 + "self.items"
+    saved = window.save(name)
+    assert saved.startswith(before)
+    added = saved.removeprefix(before).rstrip("\r\n")
     assert added
-    assert "".join(added.split()) == "".join(shown.split())
+    assert squeezed(added) == squeezed(shown)
 
 
-def test_one_word_is_taken(window: Workbench, workspace: Path) -> None:
-    at_the_hole(window, "word.py")
+@pytest.mark.parametrize(("key", "part"), [("Control+ArrowRight", "word"), ("Control+Alt+ArrowRight", "line")])
+def test_a_part_is_taken(window: Workbench, key: str, part: str) -> None:
+    at_the_hole(window, f"{part}.py")
     shown = window.wait_for_ghost_text()
-    window.press("Control+ArrowRight")
-    window.save()
-    taken = (workspace / "word.py").read_text().split("self.items")[-1].strip()
+    window.press(key)
+    taken = window.save(f"{part}.py").removeprefix(TYPED).strip()
     assert taken
-    assert "".join(shown.split()).startswith(taken)
+    assert squeezed(shown).startswith(squeezed(taken))
 
 
 def test_typing_what_is_shown_keeps_the_rest(window: Workbench) -> None:
     at_the_hole(window, "through.py")
-    shown = "".join(window.wait_for_ghost_text().split())
+    shown = squeezed(window.wait_for_ghost_text())
     window.type(shown[0])
-    assert "".join(window.wait_for_ghost_text().split()) == shown[1:]
+    assert squeezed(window.wait_for_ghost_text()) == shown[1:]
 
 
-def test_escape_hides_it(window: Workbench, workspace: Path) -> None:
+def test_escape_hides_it(window: Workbench) -> None:
     at_the_hole(window, "escape.py")
     window.wait_for_ghost_text()
     window.press("Escape")
     window.wait_for_no_ghost_text()
-    window.save()
-    assert (workspace / "escape.py").read_text() == FILES["escape.py"].rstrip() + "\n" + " " * 8 + "self.items\n"
+    assert window.save("escape.py") == TYPED + "\n"
 
 
-def test_a_storm_of_keys_ends_in_one_answer(window: Workbench, workspace: Path) -> None:
+def test_tab_indents_where_nothing_is_shown(window: Workbench) -> None:
+    window.open_new("indent.py", "def f():\n")
+    window.press("Control+Home", "Tab")
+    assert window.save("indent.py") == "    def f():\n"
+
+
+def test_those_asked_for_are_gone_through(window: Workbench) -> None:
+    at_the_hole(window, "cycle.py", typed="self.")
+    window.press("Escape", "Alt+Backslash")
+    first = window.wait_for_ghost_text()
+    window.press("Alt+BracketRight")
+    window.wait_until(lambda: window.ghost_text() not in ("", first))
+    window.press("Alt+BracketLeft")
+    window.wait_until(lambda: window.ghost_text() == first)
+
+
+def test_a_storm_of_keys_ends_in_one_answer(window: Workbench) -> None:
     at_the_hole(window, "storm.py", typed="")
     for _ in range(3):
         window.type("self.items.remove(item", delay_ms=0)
         window.press(*["Backspace"] * len("self.items.remove(item"))
     window.type("self.items")
     assert window.wait_for_ghost_text().strip()
-    window.save()
-    assert (workspace / "storm.py").read_text().endswith("self.items\n")
+    assert window.save("storm.py").endswith("self.items\n")
+
+
+def test_the_second_folder_is_served_too(window: Workbench) -> None:
+    window.open_new("second.py", STOCK, folder="two")
+    window.press("Control+End", "ArrowUp", "End")
+    window.type("self.items")
+    assert window.wait_for_ghost_text().strip()

@@ -5,21 +5,35 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
-GUARD_MS = 60_000
+GUARD_MS = 30_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
+READ_LINES = """selector => {
+    const editors = [...document.querySelectorAll(selector)].filter(editor => editor.offsetParent !== null);
+    const lines = [...(editors[0]?.querySelectorAll(".view-lines .view-line") ?? [])];
+    return lines
+        .sort((one, other) => parseInt(one.style.top) - parseInt(other.style.top))
+        .map(line => {
+            const copy = line.cloneNode(true);
+            copy.querySelectorAll("[class*=ghost-text]").forEach(drawn => drawn.remove());
+            return copy.textContent;
+        })
+        .join("\\n");
+}"""
+READ_DRAWN = """() => [...document.querySelectorAll(".view-line span")]
+    .map(span => getComputedStyle(span, "::after").content)
+    .filter(content => content !== "none" && content !== "normal")"""
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,6 +53,7 @@ QUIET_SETTINGS: dict[str, Any] = {
     "git.enabled": False,
     "security.workspace.trust.enabled": False,
     "telemetry.telemetryLevel": "off",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
 }
@@ -58,26 +73,41 @@ class Installation:
 class Workbench:
     """The window of one VS Code."""
 
-    def __init__(self, page: Page, data: Path) -> None:
+    def __init__(self, page: Page, *, workspace: Path, pid: int) -> None:
         self.page = page
-        self.data = data
+        self.workspace = workspace
+        """The `.code-workspace` file; its folders lie beside it."""
+        self.pid = pid
+        self.errors: list[str] = []
+        """What VS Code and its extensions complained of, in the words of the browser's console."""
+        page.set_default_timeout(GUARD_MS)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+
+    def open_new(self, name: str, text: str, *, folder: str = "one") -> None:
+        """Write a file of the workspace, open it and put the cursor into it."""
+        (self.workspace.parent / folder / name).write_bytes(text.encode())
+        self.open(name)
 
     def open(self, name: str) -> None:
         """Open a file of the workspace and put the cursor into it."""
-        self.page.keyboard.press("Control+P")
-        self.page.locator(".quick-input-widget input").wait_for(timeout=GUARD_MS)
-        self.page.keyboard.type(name, delay=20)
-        self.page.locator(f".quick-input-list .monaco-list-row >> text={name}").first.wait_for(timeout=GUARD_MS)
-        self.page.keyboard.press("Enter")
-        self.page.locator(f".tab.active[data-resource-name='{name}']").wait_for(timeout=GUARD_MS)
+        row = self.page.locator(".quick-input-list .monaco-list-row", has_text=name).first
+        for patience_ms in (3_000, 6_000, GUARD_MS):  # a file that was just written may not be found yet
+            self.press("Escape", "Control+P")
+            self.page.locator(".quick-input-widget input").wait_for()
+            self.type(name, delay_ms=20)
+            with contextlib.suppress(TimeoutError):
+                row.wait_for(timeout=patience_ms)
+                break
+        self.press("Enter")
+        self.page.locator(f".tab.active[data-resource-name='{name}']").wait_for()
         self.page.locator(".monaco-editor .view-lines").last.click()
 
     def command(self, title: str) -> None:
         """Run a command from the palette."""
         self.page.keyboard.press("F1")
-        self.page.locator(".quick-input-widget input").wait_for(timeout=GUARD_MS)
+        self.page.locator(".quick-input-widget input").wait_for()
         self.page.keyboard.type(title, delay=5)
-        self.page.locator(f".quick-input-list .monaco-list-row >> text={title}").first.wait_for(timeout=GUARD_MS)
+        self.page.locator(f".quick-input-list .monaco-list-row >> text={title}").first.wait_for()
         self.page.keyboard.press("Enter")
 
     def type(self, text: str, *, delay_ms: float = 60) -> None:
@@ -92,12 +122,47 @@ class Workbench:
         parts = self.page.locator(".ghost-text-decoration, .ghost-text").all_text_contents()
         return "\n".join(parts).replace("\xa0", " ")
 
+    def text(self, inside: str = ".monaco-editor") -> str:
+        """The lines on screen of an editor, without what is drawn into them."""
+        return str(self.page.evaluate(READ_LINES, inside)).replace("\xa0", " ").rstrip()
+
+    def drawn(self) -> str:
+        """What extensions draw behind the words of a line."""
+        return "\n".join(self.page.evaluate(READ_DRAWN)).replace("\xa0", " ")
+
+    def notifications(self) -> list[str]:
+        return self.page.locator(".notification-list-item-message").all_text_contents()
+
+    def choose_action(self, title: str) -> None:
+        """Take an entry of the open menu of code actions."""
+        self.page.locator(".action-widget .monaco-list-row", has_text=title).first.click()
+
+    def answer(self, text: str) -> None:
+        """Fill the open input box."""
+        self.page.locator(".quick-input-widget input").wait_for()
+        self.type(text, delay_ms=5)
+        self.press("Enter")
+
+    def set_in_workspace(self, name: str, value: object) -> None:
+        """Change a setting of the open workspace; None takes it out."""
+        content = json.loads(self.workspace.read_text())
+        content["settings"].pop(name, None)
+        if value is not None:
+            content["settings"][name] = value
+        self.workspace.write_text(json.dumps(content))
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + GUARD_MS / 1000
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come to that"
+            self.page.wait_for_timeout(50)
+
     def wait_for_ghost_text(self) -> str:
-        self.page.locator(".ghost-text-decoration, .ghost-text").first.wait_for(timeout=GUARD_MS)
+        self.page.locator(".ghost-text-decoration, .ghost-text").first.wait_for()
         return self.ghost_text()
 
     def wait_for_no_ghost_text(self) -> None:
-        self.page.locator(".ghost-text-decoration, .ghost-text").first.wait_for(state="detached", timeout=GUARD_MS)
+        self.page.locator(".ghost-text-decoration, .ghost-text").first.wait_for(state="detached")
 
     def wait_until_ready(self) -> None:
         """The model is loaded: the item in the status bar says so."""
@@ -105,14 +170,12 @@ class Workbench:
             timeout=GUARD_MS
         )
 
-    def save(self) -> None:
+    def save(self, name: str) -> str:
+        """Save the file in front. Returns what is on the disk then, line ends as they are."""
         self.page.keyboard.press("Control+S")
-        self.page.locator(".tab.active.dirty").wait_for(state="detached", timeout=GUARD_MS)
-
-    def log(self) -> str:
-        """Everything in the extension's output channel."""
-        files = sorted(self.data.glob("logs/**/*Diffill*.log"))
-        return "\n".join(file.read_text("utf-8") for file in files)
+        self.page.locator(".tab.active.dirty").wait_for(state="detached")
+        (file,) = self.workspace.parent.glob(f"*/{name}")
+        return file.read_bytes().decode()
 
 
 @contextlib.contextmanager
@@ -121,12 +184,12 @@ def running(
     *,
     workspace: Path,
     data: Path,
-    vsix: Path,
+    extensions: Sequence[Path],
     settings: dict[str, Any],
     environment: dict[str, str],
     size: tuple[int, int] = (1280, 800),
 ) -> Iterator[Workbench]:
-    """VS Code on `workspace`, with the packed extension installed; ends with the `with` block."""
+    """VS Code on `workspace`, with packed extensions installed; ends with the `with` block."""
     directories = {"user": data / "user", "server": data / "server", "extensions": data / "extensions"}
     user_settings = directories["user"] / "User" / "settings.json"
     user_settings.parent.mkdir(parents=True)
@@ -142,9 +205,8 @@ def running(
         "--disable-telemetry",
     ]
     environment = os.environ | environment | {"EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
-    subprocess.run(
-        installation.command(*where, "--install-extension", str(vsix)), env=environment, check=True, capture_output=True
-    )
+    packed = [f"--install-extension={extension}" for extension in extensions]
+    subprocess.run(installation.command(*where, *packed), env=environment, check=True, capture_output=True)
     port = _free_port()
     log = (data / "server.log").open("wb")
     server = subprocess.Popen(
@@ -154,7 +216,6 @@ def running(
             "--host=127.0.0.1",
             "--without-connection-token",
             "--disable-workspace-trust",
-            "--enable-smoke-test-driver",
         ),
         env=environment,
         stdout=log,
@@ -166,9 +227,9 @@ def running(
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_ARGUMENTS)
             page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-            page.goto(f"http://127.0.0.1:{port}/?folder={workspace}")
-            page.locator(".monaco-workbench .statusbar").wait_for(timeout=GUARD_MS)
-            yield Workbench(page, directories["user"])
+            page.goto(f"http://127.0.0.1:{port}/?workspace={workspace}")
+            page.locator(".monaco-workbench .statusbar").wait_for()
+            yield Workbench(page, workspace=workspace, pid=server.pid)
             browser.close()
     finally:
         os.killpg(server.pid, signal.SIGTERM)
@@ -193,11 +254,3 @@ def _free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def visible_lines(workbench: Workbench) -> list[str]:
-    """The lines on screen, ghost text left out."""
-    return [
-        re.sub("\xa0", " ", line)
-        for line in workbench.page.locator(".monaco-editor .view-lines .view-line").all_text_contents()
-    ]

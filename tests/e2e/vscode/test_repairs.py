@@ -1,0 +1,86 @@
+"""`Fix this`, rewrites and the next edit in the real VS Code: checked, shown before they are made, undone at once."""
+
+from __future__ import annotations
+
+from tests.e2e.vscode.workbench import Workbench
+
+UNDEFINED = "def total(items):\n    return sum(itms)\n"
+FIXED = "def total(items):\n    return sum(items)\n"
+BASKET = """\
+class Basket:
+    def __init__(self):
+        self.items = []
+
+    def add(self, item):
+        self.items.append(item)
+
+    def count(self):
+        return len(self.items)
+"""
+RENAMED = """\
+def area(width, height):
+    edge = width + height
+    print(edge)
+    return edge * edge
+"""
+PREVIEW = ".monaco-diff-editor .modified-in-monaco-diff-editor"
+
+
+def open_undefined(window: Workbench, name: str) -> None:
+    window.open_new(name, UNDEFINED)
+    window.press("Control+Home", "ArrowDown", "End")
+    window.page.locator(".squiggly-warning").first.wait_for()
+
+
+def test_the_light_bulb_fixes_what_ruff_found(window: Workbench) -> None:
+    open_undefined(window, "bulb.py")
+    window.press("ArrowLeft", "ArrowLeft", "Control+.")
+    window.choose_action("Fix this: Undefined name `itms`")
+    window.wait_until(lambda: window.text() == FIXED.strip())
+    assert window.save("bulb.py") == FIXED
+    window.press("Control+Z")
+    assert window.save("bulb.py") == UNDEFINED
+
+
+def test_a_key_fixes_what_ruff_found(window: Workbench) -> None:
+    open_undefined(window, "key.py")
+    window.press("Control+Alt+.")
+    window.wait_until(lambda: window.text() == FIXED.strip())
+    assert window.save("key.py") == FIXED
+
+
+def ask_for_rewrite(window: Workbench, name: str) -> None:
+    window.open_new(name, BASKET)
+    window.press("Control+End", "ArrowUp", "ArrowUp", "Control+Alt+r")
+    window.answer("rename count to size")
+    window.page.locator(PREVIEW).wait_for()
+    window.wait_until(lambda: window.text(PREVIEW) not in ("", BASKET.strip()))
+
+
+def test_a_rewrite_is_shown_first_and_is_one_step_of_undo(window: Workbench) -> None:
+    ask_for_rewrite(window, "rewrite.py")
+    proposed = window.text(PREVIEW)
+    window.press("Control+Enter")
+    window.page.locator(PREVIEW).wait_for(state="detached")
+    window.wait_until(lambda: window.text() == proposed)
+    assert window.save("rewrite.py").strip() == proposed
+    window.press("Control+Z")
+    assert window.save("rewrite.py") == BASKET
+
+
+def test_a_discarded_rewrite_leaves_the_text_alone(window: Workbench) -> None:
+    ask_for_rewrite(window, "discard.py")
+    window.press("Escape")
+    window.page.locator(PREVIEW).wait_for(state="detached")
+    assert window.text() == BASKET.strip()
+
+
+def test_the_same_change_is_gone_through_place_by_place(window: Workbench) -> None:
+    window.open_new("next.py", RENAMED)
+    window.press("Control+Home", "ArrowDown", "Home", "Control+Shift+ArrowRight")
+    window.type("side")
+    window.wait_until(lambda: window.drawn().count("side") == 3 and "Alt+Enter" in window.drawn())
+    for _ in range(3):
+        window.press("Alt+Enter", "Alt+Enter")
+    assert window.drawn() == ""
+    assert window.save("next.py") == RENAMED.replace("edge", "side")
