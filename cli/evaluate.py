@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import click
 from .case_bar import case_bar
 from .gate import draw_report, gate, sweep
 from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
+from .problem import one_line
 
 if TYPE_CHECKING:
     from diffill.model.request import Decoder, Mode
@@ -67,7 +66,7 @@ def infilling(
     """
     from diffill.training.evaluation.infilling import evaluate_infilling, load_cases
 
-    with _input("--"):
+    with one_line("--"):
         cases = load_cases(tasks, limit=limit)
     decoder, tokenizer = _model(checkpoint, device)
     with case_bar(len(cases)) as show:
@@ -110,7 +109,7 @@ def repair(
     """
     from diffill.training.evaluation.repair import evaluate_repairs, load_repairs
 
-    with _input("--"):
+    with one_line("--"):
         repairs = [repair for repair in load_repairs(tasks, limit=limit) if not parts or repair.part in parts]
         if not repairs:
             raise ValueError(f"part: {tasks} holds no case of {', '.join(parts)}")
@@ -136,7 +135,7 @@ def holes(
     """Take single lines out of the files of REPO and see whether they come back."""
     from diffill.training.evaluation.holes import evaluate_holes, punch_holes
 
-    with _input():
+    with one_line():
         punched = punch_holes(repo, count=count, seed=seed)
     decoder, tokenizer = _model(checkpoint, device)
     with case_bar(len(punched)) as show:
@@ -148,7 +147,7 @@ def load_decoder(checkpoint: Path, device: str) -> Decoder:
     """The network in this process: an evaluation does not share the warm engine with people who type."""
     from diffill.model.engine import load_decoder
 
-    with _input():
+    with one_line():
         return load_decoder(checkpoint=checkpoint, device=device, on_progress=lambda share: None)
 
 
@@ -158,15 +157,6 @@ def _model(checkpoint: Path | None, device: str | None) -> tuple[Decoder, Tokeni
     settings = engine_settings(checkpoint=checkpoint, device=device)
     tokenizer = load_tokenizer(settings.checkpoint)
     return load_decoder(settings.checkpoint, settings.device), tokenizer
-
-
-@contextlib.contextmanager
-def _input(argument: str = "") -> Iterator[None]:
-    """What a user has handed over wrongly: one line, exit code 2."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise click.UsageError(f"{argument}{error}") from None
 
 
 def _print(report: Report, as_json: bool) -> None:

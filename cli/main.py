@@ -12,6 +12,7 @@ import click
 
 EXIT_INTERRUPTED = 130
 COMMANDS = {
+    "bench": ("diffill.cli.bench:bench", "Measure speed on this machine."),
     "complete": ("diffill.cli.complete:complete", "Complete the code at one position of a file."),
     "corpus": ("diffill.cli.corpus:corpus", "Build the text that a model is trained on."),
     "demo": ("diffill.cli.demo:demo", "Show the language server at work on sample files."),

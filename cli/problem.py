@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def one_line() -> Iterator[None]:
-    """Turns what a part of Diffill refuses (ValueError, OSError) into a usage error, exit code 2."""
+def one_line(before: str = "") -> Iterator[None]:
+    """Turns what a part of Diffill refuses (ValueError, OSError) into a usage error, exit code 2.
+
+    Args:
+        before: `--` where the parts name their arguments as the command's options are named.
+    """
     try:
         yield
     except (ValueError, OSError) as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(f"{before}{error}") from None
 
 
 def engine_problem(error: EngineError) -> click.ClickException:

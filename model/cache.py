@@ -187,11 +187,15 @@ class PagePool:
         page.used = self._clock
         cache.path.append(page)
 
-    def shrink(self) -> None:
-        """Forget what nobody reads and give half of the memory back, as far as open caches allow."""
+    def forget(self) -> None:
+        """Nothing is known any more but what open caches hold."""
         while unused := [page for page in self._tree() if not page.readers and not page.children]:
             for page in unused:
                 self._drop(page)
+
+    def shrink(self) -> None:
+        """Forget what nobody reads and give half of the memory back, as far as open caches allow."""
+        self.forget()
         numbers = sorted({int(page) for cache in self._open for page in cache.pages[: cache.page_count]})
         place = {number: index for index, number in enumerate(numbers)}
         self.capacity = max(1, len(numbers), self.capacity // 2)

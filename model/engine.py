@@ -219,16 +219,21 @@ def load_decoder(
             f"checkpoint: {checkpoint}: tokenizer.json has {tokenizer.vocabulary_size} tokens, "
             f"config.json says {config.vocabulary_size}"
         )
-    info = ModelInfo(
+    info = model_info(config, checkpoint_hash(checkpoint), chosen)
+    return BlockDecoder(network, tokenizer=tokenizer, info=info)
+
+
+def model_info(config: ModelConfig, hash_: str, device: str) -> ModelInfo:
+    """What a loaded checkpoint is, for those who ask."""
+    return ModelInfo(
         name=config.name,
-        hash=checkpoint_hash(checkpoint),
+        hash=hash_,
         adapter=None,
-        device=chosen,
+        device=device,
         vocabulary_size=config.vocabulary_size,
         block_size=config.block_size,
         parameters=_parameters(config),
     )
-    return BlockDecoder(network, tokenizer=tokenizer, info=info)
 
 
 def _parameters(config: ModelConfig) -> int:

@@ -48,15 +48,19 @@ def _give_back_memory() -> None:
 
 
 def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> Network:
-    """The network of tensors as a checkpoint stores them; those that are packed in another order are taken out."""
+    """The fastest network of tensors as a checkpoint stores them; those that are packed otherwise are taken out."""
+    if device.type == "cpu" and runs_here(config) and packable(tensors):
+        from .cpu.network import CpuNetwork
+
+        return CpuNetwork(config, tensors)
+    return build_plain_network(config, tensors, device=device)
+
+
+def build_plain_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> TorchNetwork:
+    """The same in torch alone."""
     with torch.device("meta"):
         model = Transformer(config)
-    quantised = any(name.endswith(SCALE_SUFFIX) for name in tensors)
-    if quantised and device.type == "cpu":
-        if runs_here(config) and packable(tensors):
-            from .cpu.network import CpuNetwork
-
-            return CpuNetwork(config, tensors)
+    if device.type == "cpu" and any(name.endswith(SCALE_SUFFIX) for name in tensors):
         load_int8(model, tensors)
     else:
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from diffill.model.checkpoint import SCALE_SUFFIX, quantize_rows, save_checkpoint
 from diffill.model.config import ModelConfig
-from diffill.model.loading import build_network
+from diffill.model.loading import build_network, build_plain_network
 from diffill.model.network import Network
-from diffill.model.quantize import load_int8
 from diffill.model.tokenizer import NUM_CONTROL_IDS, Tokenizer
 from diffill.model.torch_network import TorchNetwork
 from diffill.model.transformer import Transformer
@@ -78,12 +77,8 @@ def tiny_network(
             stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(weight)
         else:
             stored[name] = weight
-    if not plain:
-        return build_network(config, stored, device=torch.device("cpu"))
-    with torch.device("meta"):
-        model = Transformer(config)
-    load_int8(model, stored)
-    return TorchNetwork(model, device=torch.device("cpu"))
+    build = build_plain_network if plain else build_network
+    return build(config, stored, device=torch.device("cpu"))
 
 
 def tiny_checkpoint(

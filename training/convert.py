@@ -46,7 +46,7 @@ def convert_gguf(source: Path, target: Path, *, name: str, seed: int = 0) -> Non
     if tensors:  # biases, or a head of its own: the network would not be the same without them
         raise ValueError(f"source: {source} has {sorted(tensors)[0]}, for which this network has no place")
     _initialise_control_rows(weights["embedding.weight"], torch.Generator().manual_seed(seed))
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    merges = [tuple(merge.split(" ", 1)) for merge in metadata.get("tokenizer.ggml.merges", [])]
     tokenizer = Tokenizer.from_vocabulary(metadata["tokenizer.ggml.tokens"], merges)
     save_checkpoint(target, config=config, weights=weights, tokenizer=tokenizer, dtype=torch.float32)
 

@@ -82,7 +82,7 @@ def _losses(axes: Axes, runs: Metrics) -> None:
         offset += max((record.get("tokens", 0) for record in records), default=0)
         if index + 1 < len(runs):
             axes.axvline(offset / 1e6, color=FAINT, linewidth=0.8, linestyle=":")
-    _style(axes, "Loss (faint: training batches)", "million tokens, both streams", "nats per token")
+    style(axes, "Loss (faint: training batches)", "million tokens, both streams", "nats per token")
     axes.legend(frameon=False, fontsize=9)
 
 
@@ -110,7 +110,7 @@ def _front(axes: Axes, sweep: SweepReport) -> None:
             fmt="o", markersize=8, color=colour, capsize=3, label=label,
         )  # fmt: skip
     axes.set_ylim(bottom=0)
-    _style(axes, f"Speed and quality, {sweep.n} held-out lines", "tokens per forward", "exact match, %")
+    style(axes, f"Speed and quality, {sweep.n} held-out lines", "tokens per forward", "exact match, %")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
@@ -139,7 +139,7 @@ def _bars(axes: Axes, names: Sequence[str], rows: Mapping[str, Row], mode: str) 
     axes.set_xlim(0, 106)
     if ALL in names:
         axes.axhline(names.index(ALL) + 0.5, color=FAINT, linewidth=0.8)
-    _style(axes, f"mode {mode}", "passed, % (95 % interval)", "")
+    style(axes, f"mode {mode}", "passed, % (95 % interval)", "")
 
 
 def _bar(axes: Axes, place: float, estimate: Estimate, colour: str, label: str, *, first: bool) -> None:
@@ -151,7 +151,8 @@ def _bar(axes: Axes, place: float, estimate: Estimate, colour: str, label: str, 
     )  # fmt: skip
 
 
-def _style(axes: Axes, title: str, x: str, y: str) -> None:
+def style(axes: Axes, title: str, x: str, y: str) -> None:
+    """Title, labels and a quiet frame, the same on every chart."""
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
