@@ -7,9 +7,11 @@ send whatever they like. A frame that is too long, cut short or not one of these
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import struct
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -137,11 +139,15 @@ _ENGINE_DECODER: msgspec.msgpack.Decoder[EngineMessage] = msgspec.msgpack.Decode
 
 @lru_cache(maxsize=1)
 def build() -> str:
-    """The package version; two builds never share an engine."""
+    """The package version and a hash of the engine's sources; two builds never share an engine."""
     try:
-        return version("diffill")
+        release = version("diffill")
     except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
+        release = "unknown"
+    sources = hashlib.blake2b(digest_size=4)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):  # 2 ms; an installed release may be edited, a checkout is
+        sources.update(path.read_bytes())
+    return f"{release}+{sources.hexdigest()}"
 
 
 def encode_frame(message: ClientMessage | EngineMessage) -> bytes:
