@@ -27,6 +27,7 @@ e2e: install-dev extension
 
 extension:
 	cd editor-extension/vscode && npm ci --ignore-scripts --no-audit --no-fund && npm run package
+	cp editor-extension/vscode/dist/diffill.vsix cli/
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

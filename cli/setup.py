@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
 
 from .problem import one_line
@@ -33,3 +35,39 @@ def neovim(nvim: str, remove: bool) -> None:
         raise click.ClickException(f"installed, but not working yet: {error}; see :checkhealth diffill") from None
     click.echo(f"works: {reason}")
     click.echo("No key is taken. To accept with Tab: vim.keymap.set('i', '<Tab>', '<Plug>(diffill-accept)')")
+
+
+@setup.command()
+@click.option("--code", metavar="PROGRAM", help="The editor's command; all of its family on PATH by default.")
+@click.option("--remove", is_flag=True, help="Take away what this command installed.")
+def vscode(code: str | None, remove: bool) -> None:
+    """Install the extension into VS Code and its kin, and check it. Your settings are not touched."""
+    from .editor_session import ServerError
+    from .vscode_extension import VSCode, interpreter_note, note_interpreter
+
+    with one_line():
+        editors = VSCode.find(code)
+        if remove:
+            for editor in editors:
+                click.echo(f"{'removed from' if editor.remove() else 'nothing was installed in'} {editor.program}")
+            interpreter_note().unlink(missing_ok=True)
+            return
+        for editor in editors:
+            click.echo(f"installed {editor.install()} in {editor.program}")
+        click.echo(f"{note_interpreter()} names this Python; checking the server")
+    try:
+        reason = asyncio.run(_server_status())
+    except ServerError as error:
+        raise click.ClickException(f"installed, but not working yet: {error}; see `diffill doctor`") from None
+    click.echo(f"works: {reason}")
+    click.echo("Tab accepts, Esc hides. Windows that are open already: run `Developer: Reload Window`.")
+
+
+async def _server_status() -> str:
+    """The server as the extension starts it, until the model is loaded; what it says then."""
+    from .editor_session import EditorSession
+
+    said: list[str] = []
+    async with EditorSession(on_status=lambda status: said.append(str(status.get("message", "")))) as session:
+        await session.wait_ready()
+    return said[-1] if said else "the server is ready"

@@ -1,6 +1,7 @@
-// Where the server is found: what the person set, the environment made here, `diffill` on PATH. Nothing else is guessed.
+// Where the server is found: what the person set, what `diffill setup vscode` noted, the environment made here, PATH.
 import { execFile } from "node:child_process";
-import { access, constants } from "node:fs/promises";
+import { access, constants, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 
@@ -45,6 +46,10 @@ export async function findServer(settings: LaunchSettings, made: string): Promis
     }
     return moduleCommand(settings.interpreter, "diffill.interpreter");
   }
+  const noted = await notedPython();
+  if (noted !== undefined && (await isExecutable(noted))) {
+    return moduleCommand(noted, "diffill setup vscode");
+  }
   const python = pythonOf(made);
   if (await isExecutable(python)) {
     return moduleCommand(python, "the extension's own environment");
@@ -54,6 +59,24 @@ export async function findServer(settings: LaunchSettings, made: string): Promis
     return { program: found, args: ["lsp"], origin: "PATH" };
   }
   throw new NoServer("The Diffill server is not installed: no `diffill` on PATH.", true);
+}
+
+/** The Python that `diffill setup vscode` wrote down. */
+async function notedPython(): Promise<string | undefined> {
+  const note = path.join(userData(), "diffill", "interpreter");
+  return readFile(note, "utf8").then(
+    (text) => text.trim() || undefined,
+    () => undefined,
+  );
+}
+
+/** Where programs of this person keep their data, as Python's platformdirs has it. */
+function userData(): string {
+  if (WINDOWS) {
+    return process.env["LOCALAPPDATA"] ?? path.join(homedir(), "AppData", "Local");
+  }
+  const usual = process.platform === "darwin" ? ["Library", "Application Support"] : [".local", "share"];
+  return (process.platform !== "darwin" && process.env["XDG_DATA_HOME"]) || path.join(homedir(), ...usual);
 }
 
 /** The Python of a virtual environment. */

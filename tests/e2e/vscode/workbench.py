@@ -17,7 +17,7 @@ from typing import Any
 
 from playwright.sync_api import Page, TimeoutError, sync_playwright
 
-GUARD_MS = 30_000
+GUARD_MS = 60_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
 READ_LINES = """selector => {
     const editors = [...document.querySelectorAll(selector)].filter(editor => editor.offsetParent !== null);
