@@ -73,12 +73,14 @@ def test_a_training_step_ends_early_and_its_weights_get_out(tmp_path: Path, stag
     assert {weight.dtype for weight in load_checkpoint(tmp_path / "back")[1].values()} == {torch.bfloat16}
 
 
-def test_the_deadline_ends_training(tmp_path: Path, stage: Path) -> None:
-    steps = [["train", "causal", "--config", str(stage), "--seconds", "{seconds_left}"]]
-    start(written(tmp_path / "plan.json", steps), tmp_path / "leg", seconds=3)
-    result = CliRunner().invoke(remote, ["watch", str(tmp_path / "leg"), "--seconds", str(HANG_GUARD_SECONDS)])
-    assert result.exit_code == 0, result.output
-    verify(tmp_path / "out")
+def test_a_step_is_told_how_long_it_may_take(tmp_path: Path) -> None:
+    """Here one that waits for its own end, and gives up at the deadline."""
+    leg = str(tmp_path / "leg")
+    plan = written(tmp_path / "plan.json", [["remote", "watch", leg, "--seconds", "{seconds_left}", "--quiet"]])
+    start(plan, tmp_path / "leg", seconds=2)
+    first, *rest = watch(tmp_path / "leg", seconds=HANG_GUARD_SECONDS)
+    assert first in [f"$ diffill remote watch {leg} --seconds {seconds} --quiet" for seconds in (1, 2)]
+    assert rest == ["diffill: step 1 of 1 still runs", "exit code 1"]
 
 
 def test_a_watch_that_ends_before_the_plan_says_so(tmp_path: Path) -> None:

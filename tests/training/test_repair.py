@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from diffill.cli.evaluate import evaluate as evaluate_group
 from diffill.model.edit_prompt import EditRegion
 from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from diffill.training.evaluation.repair import Repair, changed_lines, evaluate_repairs, load_repairs
-from tests.command_line import refused, run, run_json
+from tests.command_line import run_json
 from tests.tiny import tiny_checkpoint, tiny_tokenizer
 
 FUNCTION = {
@@ -36,6 +38,14 @@ PAIR = {
     "language": "python",
     "kind": "fault",
     "source": "invented",
+}
+UNCLOSED = {
+    **PAIR,
+    "prefix": "",
+    "before": "export const radius = (area) => {\n  return Math.sqrt(area / Math.PI;\n}\n",
+    "after": "export const radius = (area) => {\n  return Math.sqrt(area / Math.PI);\n}\n",
+    "instruction": "SyntaxError: ')' expected",
+    "language": "typescript",
 }
 CORRECT = {**PAIR, "before": PAIR["after"], "kind": "no-op", "instruction": ""}
 
@@ -129,6 +139,18 @@ def test_a_diagnostic_is_gone_and_no_new_one_came(tmp_path: Path) -> None:
         assert (report.rate, report.cleared) == (0.0, 0.0), harm
 
 
+def test_a_parser_judges_where_there_is_no_linter(tmp_path: Path) -> None:
+    tasks = write(tmp_path / "tasks.jsonl", UNCLOSED)
+    other = evaluate(tasks, lambda text: text.replace("PI;", "PI) + 0;"))
+    assert (other.rate, other.exact_match, other.cleared) == (1.0, 0.0, 1.0)
+    for harm in ("PI;", "PI));"):
+        report = evaluate(tasks, lambda text, harm=harm: text.replace("PI;", harm))  # type: ignore[misc]
+        assert (report.rate, report.cleared) == (0.0, 0.0), harm
+    go = write(tmp_path / "go.jsonl", {**UNCLOSED, "language": "go"})
+    report = evaluate(go, lambda text: text.replace("PI;", "PI) + 0;"))
+    assert (report.rate, report.cleared) == (0.0, None), "nothing to ask: only the right text counts"
+
+
 def test_correct_code_is_only_asked_to_stay(tmp_path: Path) -> None:
     report = evaluate(write(tmp_path / "tasks.jsonl", CORRECT), lambda text: text)
     assert (report.n, report.passed, list(report.parts), report.cleared) == (1, 1, ["no-op"], None)
@@ -163,7 +185,8 @@ def test_the_command_on_a_real_network(tmp_path: Path) -> None:
     assert (report["suite"], report["mode"], report["n"], report["floor"]) == ("repair", "ar", 1, 0.0)
     assert set(report["parts"]) == {"located", "unlocated", "no-op"}
     assert [case["task_id"] for case in report["cases"]] == ["Python/7 located"]
-    assert "no-op      passed 0.0% (0 of 1)" in run(*common, "--part", "no-op").stdout
+    words = CliRunner().invoke(evaluate_group, [*common[1:], "--part", "no-op"])
+    assert "no-op      passed 0.0% (0 of 1)" in words.stdout
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
@@ -173,4 +196,5 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="line 2: "):
         load_repairs(mixed)
     correct = write(tmp_path / "correct.jsonl", CORRECT)
-    assert "part: " in refused(run("eval", "repair", "--tasks", str(correct), "--part", "located"))
+    refused = CliRunner().invoke(evaluate_group, ["repair", "--tasks", str(correct), "--part", "located"])
+    assert (refused.exit_code, "part: " in refused.stderr) == (2, True)

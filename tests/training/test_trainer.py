@@ -293,9 +293,10 @@ def as_json(config: JointConfig, **changes: Any) -> str:
 def test_command_trains_and_exports(stage: Stage, tmp_path: Path, signals: None) -> None:
     path = tmp_path / "stage.json"
     path.write_text(as_json(stage()))
-    result = CliRunner().invoke(train, ["joint", "--config", str(path)])
+    result = CliRunner().invoke(train, ["joint", "--config", str(path), "--seconds", "3600"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["step"] == 2
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["seconds"] == 3600.0
     shipped = tmp_path / "int8"
     result = CliRunner().invoke(
         train, ["export", "--checkpoint", str(tmp_path / "out"), "--out", str(shipped), "--name", "shipped"]

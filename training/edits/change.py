@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import msgspec
 from tree_sitter import Tree
 
+from ..syntax import enclosing_lines
 from .pair import EditPair, Kind
-from .syntax import enclosing_lines
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+")
 WIDEN_BY_SYNTAX, WIDEN_BY_LINES = 0.45, 0.2

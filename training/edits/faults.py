@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node, Tree
 
+from ..syntax import walk
 from .change import Change, changes_between, split_lines
-from .syntax import walk
 
 Edit = tuple[int, int, bytes]
 """Replace the bytes `[start, end)`."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from tree_sitter import Tree
 
 from ..corpus.documents import Document
+from ..diagnostics import SYNTAX_ERROR, Diagnostic, compiled, news, parser, pyflakes, ruff
+from ..syntax import parse
 from .change import cut, widened
-from .diagnostics import SYNTAX_ERROR, Diagnostic, compiled, news, parser, pyflakes, ruff
 from .faults import Catalogue, Fault, put_faults
 from .javascript_faults import JAVASCRIPT_FAULTS
 from .no_op import untouched
 from .options import EditOptions
 from .pair import EditPair
 from .python_faults import PYTHON_FAULTS
-from .syntax import parse
 
 CATALOGUES: dict[str, Catalogue] = {
     "python": PYTHON_FAULTS,

@@ -9,6 +9,7 @@ from pathlib import Path
 from tree_sitter import Tree
 
 from ..corpus.archives import SourceFile
+from ..syntax import parse
 from .change import Change, cut, widened
 from .history import CommittedFile, History
 from .no_op import untouched
@@ -16,7 +17,6 @@ from .options import EditOptions, Refusals
 from .pair import EditPair
 from .releases import Releases, released_files
 from .screen import change_refusal, file_refusal
-from .syntax import parse
 
 EARLIER_SUBJECTS = 200
 ANOTHER_SUBJECT = 0.4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from diffill.model.config import ModelConfig
 from diffill.model.engine import load_decoder
 from diffill.model.request import Decoder, Mode, ModelInfo
 from diffill.model.tokenizer import Tokenizer
+from diffill.model.wire import build
 
+from .. import diagnostics, syntax
 from .comparison import ALL, SPEED, Row, Rule, Sample, Verdict, compare_samples, forgive_speed, rule_in_words
 from .held_out import RowLoss, held_out_losses
 from .judgement import Judgement
@@ -25,7 +28,7 @@ AGAINST_FULL = "against full precision"
 
 
 class GateConfig(MeasureConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One gate. Judged cases are kept below `out`, by weights, decoding settings and case."""
+    """One gate. Judged cases are kept below `out`, by weights, decoding settings, code and case."""
 
     out: Path
     rows: Path | None = None
@@ -155,9 +158,16 @@ class Gate:
 
 
 def _identity(checkpoint: Path, info: ModelInfo) -> str:
-    """Weights and everything of `config.json` that shapes an answer, its name aside."""
+    """Weights, all of `config.json` that shapes an answer (its name does not), and the code that answers and judges."""
     settings = {name: value for name, value in vars(ModelConfig.load(checkpoint)).items() if name != "name"}
-    return f"{checkpoint_hash(checkpoint)}-{fingerprint(settings, info.device)}"
+    return f"{checkpoint_hash(checkpoint)}-{fingerprint(settings, info.device, build(), _judging_build())}"
+
+
+def _judging_build() -> str:
+    """Digest of what judges: this package's sources, and the tools that they ask."""
+    sources = [*sorted(Path(__file__).parent.glob("*")), *map(Path, (diagnostics.__file__, syntax.__file__))]
+    texts = [path.read_text("utf-8") for path in sources if path.suffix in (".py", ".js")]
+    return fingerprint(texts, version("ruff"), version("torch"))
 
 
 def _judge(

@@ -10,6 +10,7 @@ whole function or pair; `no-op`, the region is right already and must come back 
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -22,7 +23,7 @@ from diffill.model.edit_prompt import EditRegion
 from diffill.model.request import MAX_NEW_TOKENS, Decoder, DecodeRequest, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
-from .diagnostics import diagnose
+from ..diagnostics import diagnose
 from .judgement import Judgement, Report, part, report, timed_decode
 from .sandbox import Language, Limits, run_program
 from .tasks import read_tasks
@@ -176,10 +177,12 @@ def _judge(
 
 def _cleared(repair: Repair, text: str) -> bool | None:
     """Whether every diagnostic that the expected text clears is gone and none is new; None when it clears none."""
-    before, wanted, now = (
-        diagnose(repair.document(region), repair.language) for region in (repair.region.original, repair.expected, text)
-    )
-    if before is None or wanted is None or now is None or not (fault := before - wanted):
+    texts = [repair.document(region) for region in (repair.region.original, repair.expected, text)]
+    diagnosed = diagnose(texts, repair.language)
+    if diagnosed is None:
+        return None
+    before, wanted, now = (collections.Counter(found.text for found in findings) for findings in diagnosed)
+    if not (fault := before - wanted):
         return None
     return not (now & fault) - wanted and not now - before
 

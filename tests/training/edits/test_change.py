@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from diffill.training.edits.change import CutConfig, changes_between, cut, split_lines, widened
 from diffill.training.edits.pair import EditPair
-from diffill.training.edits.syntax import parse
+from diffill.training.syntax import parse
 
 LINE = st.sampled_from(["a = 1\n", "b = 2\n", "\n", "    c()\n", "def f():\n", "    return 'é\x0c\u2028'\n", "d\n"])
 FILE = st.lists(LINE, max_size=30)

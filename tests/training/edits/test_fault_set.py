@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from diffill.cli.edits import faults
 from diffill.training.corpus.manifest import write_manifest
-from diffill.training.edits.diagnostics import ruff
+from diffill.training.diagnostics import ruff
 from diffill.training.edits.fault_set import FaultSetConfig, make_fault_set
 
 from .repository import WorkTree

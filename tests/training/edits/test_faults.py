@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from diffill.training.edits.diagnostics import parser
+from diffill.training.diagnostics import parser
 from diffill.training.edits.faults import put_faults
 from diffill.training.edits.injected import CATALOGUES
-from diffill.training.edits.syntax import parse
+from diffill.training.syntax import parse
 
 PYTHON = {
     "wrong-comparison": ("x = a in b\n", {"x = a not in b\n"}),

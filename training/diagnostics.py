@@ -1,6 +1,9 @@
 """What real tools say about faults: ruff, pyflakes and the compiler for Python, the parser for other languages.
 
 A tool's news is what it says about the faulty file and does not say about the correct one.
+
+Edit pairs and the evaluation of repairs ask here, under fixed rules. The language server asks ruff by itself
+(`lsp_server/repair/linter.py`): there the project's settings count, and neither side may import the other.
 """
 
 from __future__ import annotations
@@ -15,10 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from pyflakes.checker import Checker
 from tree_sitter import Node
 
-from .syntax import parse, walk
+from .syntax import GRAMMARS, parse, walk
 
 RUFF_RULES = "E7,E9,F,B006"
 """Certain mistakes, and the few matters of style that have one answer."""
@@ -59,6 +61,17 @@ def news(before: Sequence[Diagnostic], after: Sequence[Diagnostic], line: int) -
     return min(fresh, key=lambda found: (abs(found.line - line), found.text)).text if fresh else ""
 
 
+def diagnose(texts: Sequence[str], language: str) -> list[list[Diagnostic]] | None:
+    """What the tool of a language says of each text; None for a language without one.
+
+    Raises:
+        ValueError: ruff does not answer.
+    """
+    if language == "python":
+        return ruff(texts)
+    return [parser(text, language) for text in texts] if language in GRAMMARS else None
+
+
 def ruff(texts: Sequence[str]) -> list[list[Diagnostic]]:
     """One run of ruff over many Python files.
 
@@ -67,7 +80,7 @@ def ruff(texts: Sequence[str]) -> list[list[Diagnostic]]:
     """
     with tempfile.TemporaryDirectory(prefix="diffill-ruff-") as directory:
         for number, text in enumerate(texts):
-            Path(directory, f"f{number}.py").write_text(text, "utf-8", newline="")
+            Path(directory, f"f{number}.py").write_text(text, "utf-8", errors="replace", newline="")
         command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--exit-zero", "--select"]
         process = subprocess.run(
             [*command, RUFF_RULES, "--output-format", "json", directory],
@@ -79,7 +92,9 @@ def ruff(texts: Sequence[str]) -> list[list[Diagnostic]]:
             answer = msgspec.json.decode(process.stdout, type=list[_RuffDiagnostic])
         except msgspec.MsgspecError:
             reason = process.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise ValueError(f"edits: ruff does not answer: {reason[-1] if reason else process.returncode}") from None
+            raise ValueError(
+                f"diagnostics: ruff does not answer: {reason[-1] if reason else process.returncode}"
+            ) from None
     found: list[list[Diagnostic]] = [[] for _ in texts]
     for item in answer:
         code = item.code or SYNTAX_ERROR
@@ -90,6 +105,8 @@ def ruff(texts: Sequence[str]) -> list[list[Diagnostic]]:
 
 def pyflakes(text: str) -> list[Diagnostic]:
     """As a Python language server without ruff says it; nothing for text that does not compile."""
+    from pyflakes.checker import Checker  # of the extra `train`; repairs are evaluated without it
+
     tree = compiled(text)
     if not isinstance(tree, ast.Module):
         return []
@@ -111,7 +128,7 @@ def compiled(text: str) -> ast.Module | Diagnostic | None:
 
 def parser(text: str, language: str) -> list[Diagnostic]:
     """What tree-sitter could not make sense of."""
-    source = text.encode()
+    source = text.encode(errors="replace")
     tree = parse(source, language)
     if tree is None or not tree.root_node.has_error:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from diffill.training.edits.diagnostics import Diagnostic, compiled, news, parser, pyflakes, ruff
+from diffill.training.diagnostics import Diagnostic, compiled, news, parser, pyflakes, ruff
 
 
 def test_ruff_answers_for_each_file() -> None:
