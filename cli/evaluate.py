@@ -13,7 +13,8 @@ from .options import checkpoint_option, device_option, engine_settings, json_opt
 from .problem import one_line
 
 if TYPE_CHECKING:
-    from diffill.model.request import Decoder, Mode
+    from diffill.model.decoding_turn import Decoder
+    from diffill.model.request import Mode
     from diffill.model.tokenizer import Tokenizer
     from diffill.training.evaluation.judgement import Report
 

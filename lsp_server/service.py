@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 from lsprotocol import types
@@ -16,8 +17,8 @@ from .usage_log import UsageLog, usage_file
 from .usage_report import usage_report
 
 if TYPE_CHECKING:
-    from .server import Server
     from .session import Session
+    from .status import Status
 
 MAX_SNOOZE_MINUTES = 24 * 60
 _Form = TypeVar("_Form")
@@ -60,9 +61,23 @@ class _Partial(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Service:
     """The switches and the figures of one session, and the status of its documents."""
 
-    def __init__(self, server: Server, session: Session) -> None:
-        self._server = server
+    def __init__(
+        self,
+        session: Session,
+        status: Status,
+        *,
+        notify: Callable[[str, object], None],
+        in_background: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """
+        Args:
+            notify: sends the client a notification: method and parameters.
+            in_background: does something that nobody waits for, until the connection ends.
+        """
         self._session = session
+        self._status = status
+        self._notify = notify
+        self._in_background = in_background
         self.switches = Switches()
         self.usage = Usage(session.documents, UsageLog(usage_file()))
         self._announced: dict[str, str | None] = {}
@@ -95,11 +110,11 @@ class Service:
             or (document.uri not in self._announced and reason)
         ):
             params = {"uri": document.uri, "enabled": reason is None, "message": reason or ""}
-            self._server.protocol.notify(DOCUMENT_STATUS, params)
+            self._notify(DOCUMENT_STATUS, params)
         self._announced[document.uri] = reason
 
     def _switched(self) -> None:
-        self._server.status.take_silence(self.switches.why_all_silent())
+        self._status.take_silence(self.switches.why_all_silent())
         for document in self._session.documents:
             self.announce(document)
 
@@ -126,7 +141,7 @@ class Service:
             raise JsonRpcInvalidParams(f"minutes: {minutes:g} is not between 0 and {MAX_SNOOZE_MINUTES}")
         until = self.switches.snooze(minutes * 60)
         if minutes:
-            self._server.in_background(self.switches.wake_later(minutes * 60))
+            self._in_background(self.switches.wake_later(minutes * 60))
         return until
 
     def figures(self) -> object:

@@ -1,11 +1,11 @@
-"""A request on its way through a decoder: a generator that asks for one forward pass after the other. No torch."""
+"""A request on its way through a decoder, which it asks for one forward pass after the other. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
 
-from .request import Cancelled, Decoder, DecodeRequest, DecodeResult, Step
+from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step
 
 
 class Decoding:
@@ -44,6 +44,30 @@ class Decoding:
         """End it early; what it held of the cache is given back."""
         self._passes.close()
         self.error = self.error or error
+
+
+class Decoder(Protocol):
+    """The seam between the engine process and the network; tests put a fake behind it."""
+
+    info: ModelInfo
+
+    def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
+        """Take a request on; a bad one is over at once, with a `ValueError`."""
+        ...
+
+    def decode(
+        self,
+        request: DecodeRequest,
+        *,
+        on_step: Callable[[Step], None] | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> DecodeResult:
+        """Fill one span alone. Raises `Cancelled` when `is_cancelled` turns true between forward passes."""
+        ...
+
+    def advance(self, decodings: Sequence[Decoding]) -> None:
+        """One forward pass for all of them together. What fails for one ends that one; what is raised ends all."""
+        ...
 
 
 def decode_alone(

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class BlockDecoder:
-    """Implements `request.Decoder` over a `Network`. Not thread-safe: one thread decodes."""
+    """Implements `decoding_turn.Decoder` over a `Network`. Not thread-safe: one thread decodes."""
 
     def __init__(self, network: Network, *, tokenizer: Tokenizer, info: ModelInfo) -> None:
         self.network, self.info = network, info
@@ -47,7 +47,7 @@ class BlockDecoder:
         self._cores = FreeCores() if network.device.type == "cpu" else None
 
     def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
-        """Take a request on; as `request.Decoder`."""
+        """Take a request on; as `decoding_turn.Decoder`."""
         if self._cores is not None:
             self.network.use_cores(self._cores.count())
         return Decoding(self._passes(request, on_step))
@@ -63,7 +63,7 @@ class BlockDecoder:
         return decode_alone(self, request, on_step=on_step, is_cancelled=is_cancelled)
 
     def advance(self, decodings: Sequence[Decoding]) -> None:
-        """One forward pass for all of them together; as `request.Decoder`."""
+        """One forward pass for all of them together; as `decoding_turn.Decoder`."""
         served = self._with_room(decodings)
         parts = [part for decoding in served for part in decoding.asked]
         try:

@@ -5,14 +5,11 @@ Token ids travel as little-endian uint32 bytes: one buffer decodes in a microsec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 import numpy as np
-
-if TYPE_CHECKING:
-    from .decoding_turn import Decoding
 
 Mode = Literal["ar", "verify", "diffusion"]
 Finish = Literal["eom", "line", "dedent", "length"]
@@ -146,27 +143,3 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class Cancelled(Exception):
     """The request was cancelled between two forward passes."""
-
-
-class Decoder(Protocol):
-    """The seam between the engine process and the network; tests put a fake behind it."""
-
-    info: ModelInfo
-
-    def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
-        """Take a request on; a bad one is over at once, with a `ValueError`."""
-        ...
-
-    def decode(
-        self,
-        request: DecodeRequest,
-        *,
-        on_step: Callable[[Step], None] | None = None,
-        is_cancelled: Callable[[], bool] = lambda: False,
-    ) -> DecodeResult:
-        """Fill one span alone. Raises `Cancelled` when `is_cancelled` turns true between forward passes."""
-        ...
-
-    def advance(self, decodings: Sequence[Decoding]) -> None:
-        """One forward pass for all of them together. What fails for one ends that one; what is raised ends all."""
-        ...

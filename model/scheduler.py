@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from .decoding_turn import Decoding, decode_alone
-from .request import Cancelled, Decoder, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
+from .decoding_turn import Decoder, Decoding, decode_alone
+from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from .wire import ErrorCode
 
 State = Literal["loading", "ready", "failed", "crashed"]

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from .connection import Connection
+from .decoding_turn import Decoder
 from .engine_log import open_log
-from .request import Decoder
 from .runtime_directory import SOCKET_MODE, RuntimeDirectory, peer_user
 from .scheduler import Failure, Scheduler, State
 from .wire import EngineStatus

@@ -22,7 +22,8 @@ def register(server: Server) -> None:
     def start(session: Session) -> None:
         from ..service import Service
 
-        parts.append(Service(server, session))
+        service = Service(session, server.status, notify=server.protocol.notify, in_background=server.in_background)
+        parts.append(service)
 
     def service() -> Service:
         if not parts:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffill.model.decoding_turn import Decoder
 from diffill.model.fim import cut_before_cursor
-from diffill.model.request import Decoder, DecodeRequest, Mode, pack_ids, unpack_ids
+from diffill.model.request import DecodeRequest, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from ..languages import EXTENSIONS

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from diffill.model.decoding_turn import Decoder
 from diffill.model.fim import cut_before_cursor
-from diffill.model.request import Decoder, DecodeRequest, Mode, pack_ids, unpack_ids
+from diffill.model.request import DecodeRequest, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from .judgement import Judgement, Report, report, timed_decode

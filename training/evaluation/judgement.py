@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from diffill.model.request import Decoder, DecodeRequest, DecodeResult, Mode, ModelInfo
+from diffill.model.decoding_turn import Decoder
+from diffill.model.request import DecodeRequest, DecodeResult, Mode, ModelInfo
 
 from .statistics import bootstrap_interval
 

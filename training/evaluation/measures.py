@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from diffill.model.request import Decoder, Mode
+from diffill.model.decoding_turn import Decoder
+from diffill.model.request import Mode
 from diffill.model.tokenizer import Tokenizer
 
 from .holes import judge_hole, punch_holes

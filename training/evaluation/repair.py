@@ -19,8 +19,9 @@ from typing import Literal
 
 import msgspec
 
+from diffill.model.decoding_turn import Decoder
 from diffill.model.edit_prompt import EditRegion
-from diffill.model.request import MAX_NEW_TOKENS, Decoder, DecodeRequest, Mode, pack_ids, unpack_ids
+from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from ..diagnostics import diagnose
