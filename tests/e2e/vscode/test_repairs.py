@@ -82,5 +82,5 @@ def test_the_same_change_is_gone_through_place_by_place(window: Workbench) -> No
     window.wait_until(lambda: window.drawn().count("side") == 3 and "Alt+Enter" in window.drawn())
     for _ in range(3):
         window.press("Alt+Enter", "Alt+Enter")
-    assert window.drawn() == ""
+    window.wait_until(lambda: window.drawn() == "")
     assert window.save("next.py") == RENAMED.replace("edge", "side")

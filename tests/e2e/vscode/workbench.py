@@ -134,8 +134,9 @@ class Workbench:
         return self.page.locator(".notification-list-item-message").all_text_contents()
 
     def choose_action(self, title: str) -> None:
-        """Take an entry of the open menu of code actions."""
-        self.page.locator(".action-widget .monaco-list-row", has_text=title).first.click()
+        """Take the first entry of the open menu of code actions, which has this title."""
+        self.page.locator(".action-widget .monaco-list-row.focused", has_text=title).wait_for()
+        self.press("Enter")
 
     def answer(self, text: str) -> None:
         """Fill the open input box."""

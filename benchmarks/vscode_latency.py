@@ -1,0 +1,173 @@
+"""Latency as felt in the real VS Code: from the key's event to the frame that shows the ghost text.
+
+    python -m benchmarks.vscode_latency --out FILE [--seconds S]
+
+Types Python by hand, one key after the other was answered or not, and asks the page itself for the times. Adds to FILE,
+so that a long measurement can be done in pieces. The server's own share comes from the log that `diffill stats` reads.
+Needs the editors of `make editors` and the extension of `make extension`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from diffill.lsp_server.usage_log import Answered, read_events
+from tests.command_line import run, run_json
+from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS
+from tests.e2e.vscode.workbench import Installation, Workbench, running
+
+ANSWER_MS = 900
+"""Without ghost text for so long, a key counts as unanswered."""
+REST_MS = 120
+WATCH = """() => {
+    const ghost = () => [...document.querySelectorAll(".ghost-text-decoration, .ghost-text")]
+        .map(part => part.textContent).join("");
+    const state = window.felt = {key: null, before: "", shown: null, text: ""};
+    document.addEventListener("keydown", event => {
+        if (event.key.length === 1) {
+            Object.assign(state, {key: performance.now(), before: ghost(), shown: null, text: ""});
+        }
+    }, true);
+    const look = () => {
+        const text = ghost();
+        if (state.key !== null && state.shown === null && text && text !== state.before) {
+            state.shown = performance.now() - state.key;
+            state.text = text;
+        }
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+}"""
+CLASSES = {
+    "basket": ("Basket", "items", "item"),
+    "fleet": ("Fleet", "ships", "ship"),
+    "library": ("Library", "books", "book"),
+    "team": ("Team", "members", "member"),
+}
+TEXT = """\
+class {name}:
+    def __init__(self, {many}):
+        self.{many} = {many}
+
+    def add(self, {one}):
+        self.{many}.append({one})
+
+    def remove(self, {one}):
+        self.{many}.remove({one})
+
+    def count(self):
+        return len(self.{many})
+
+    def is_empty(self):
+        return len(self.{many}) == 0
+
+    def find(self, name):
+        for {one} in self.{many}:
+            if {one}.name == name:
+                return {one}
+        return None
+"""
+
+
+def measure(window: Workbench, seconds: float) -> Iterator[dict[str, Any]]:
+    """One row a key: milliseconds until other ghost text was on screen, None for none; was it typed through?"""
+    end = time.monotonic() + seconds
+    page = window.page
+    page.evaluate(WATCH)
+    for file, (name, many, one) in CLASSES.items():
+        head, *methods = TEXT.format(name=name, many=many, one=one).split("\n\n")
+        window.open_new(f"{file}{int(end)}.py", head + "\n")
+        for method in methods:
+            window.press("Control+End", "Enter", "Home")
+            for line in method.rstrip().split("\n"):
+                indent = len(line) - len(line.lstrip())
+                page.keyboard.insert_text(line[:indent])
+                for letter in line.lstrip():
+                    if time.monotonic() > end:
+                        return
+                    window.press(letter)
+                    deadline = time.monotonic() + ANSWER_MS / 1000
+                    while (felt := page.evaluate("() => window.felt"))["shown"] is None and time.monotonic() < deadline:
+                        page.wait_for_timeout(15)
+                    yield {"ms": felt["shown"], "typed_through": felt["text"] == felt["before"][1:]}
+                    page.wait_for_timeout(REST_MS)
+                window.press("Escape", "Enter", "Home", "Shift+End", "Delete")
+
+
+def summary(rows: list[dict[str, Any]], answers: list[dict[str, Any]]) -> dict[str, Any]:
+    shown = [row["ms"] for row in rows if row["ms"] is not None]
+    fresh = [row["ms"] for row in rows if row["ms"] is not None and not row["typed_through"]]
+    ours = [answer["ms"] for answer in answers if answer["items"]]
+    decoded = [answer["ms"] for answer in answers if answer["items"] and answer["source"] != "cache"]
+    return {
+        "keys": len(rows),
+        "shown": percentiles(shown),
+        "shown_anew": percentiles(fresh),
+        "server": percentiles(ours),
+        "server_decoded": percentiles(decoded),
+    }
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    if len(values) < 2:
+        return {"n": len(values)}
+    cuts = statistics.quantiles(values, n=20, method="inclusive")
+    return {"n": len(values), "p50_ms": round(cuts[9], 1), "p95_ms": round(cuts[18], 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=150)
+    arguments = parser.parse_args()
+    kept: dict[str, Any] = {"rows": [], "answers": []}
+    if arguments.out.exists():
+        kept = json.loads(arguments.out.read_text())
+    directory = Path(tempfile.mkdtemp(prefix="dfl-"))
+    environment = {"DIFFILL_RUNTIME_DIR": str(directory / "run"), "DIFFILL_STATE_DIR": str(directory / "state")}
+    (directory / "one").mkdir()
+    workspace = directory / "felt.code-workspace"
+    workspace.write_text(json.dumps({"folders": [{"path": "one"}], "settings": {}}))
+    try:
+        with running(
+            Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
+            workspace=workspace,
+            data=directory / "data",
+            extensions=[EXTENSION / "dist" / "diffill.vsix"],
+            settings={
+                "diffill.interpreter": sys.executable,
+                "diffill.nextEdit": False,
+                "editor.autoClosingBrackets": "never",
+                "editor.autoClosingQuotes": "never",
+                "editor.autoIndent": "none",
+            },
+            environment=environment,
+        ) as window:
+            window.wait_until_ready()
+            for row in measure(window, arguments.seconds):
+                kept["rows"].append(row)
+        status = run_json("engine", "status", **environment)
+        kept["model"] = status.get("model")
+        kept["vscode"] = VERSIONS[0]
+    finally:
+        run("engine", "stop", **environment)
+    for event in read_events(directory / "state" / "usage.jsonl"):
+        if isinstance(event, Answered):
+            kept["answers"].append({"ms": round(event.ms, 1), "source": event.source, "items": event.items})
+    shutil.rmtree(directory, ignore_errors=True)
+    kept["summary"] = summary(kept["rows"], kept["answers"])
+    arguments.out.write_text(json.dumps(kept) + "\n")
+    print(json.dumps(kept["summary"], indent=2))
+
+
+if __name__ == "__main__":
+    main()
