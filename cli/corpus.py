@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .edits import edits, faults
+from .edits import edits, faults, fetch_edits
 from .options import json_option
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def corpus() -> None:
     """Fetch pinned archives, build the corpus, carry it elsewhere."""
 
 
+corpus.add_command(fetch_edits)
 corpus.add_command(edits)
 corpus.add_command(faults)
 

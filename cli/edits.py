@@ -1,4 +1,4 @@
-"""`diffill corpus edits` and `diffill corpus faults`: edit pairs to train on, and repairs to measure with."""
+"""`diffill corpus fetch-edits`, `edits` and `faults`: edit pairs to train on, and repairs to measure with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,25 @@ if TYPE_CHECKING:
     from diffill.training.edits.merge import BuildReport
 
 
-config_option = click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+config_option = click.option(
+    "--config", "path", type=click.Path(path_type=Path), required=True, help="What is made, and from what."
+)
+
+
+@click.command()
+@config_option
+def fetch_edits(path: Path) -> None:
+    """Download the releases and histories that edit pairs are made from; nothing is installed."""
+    from diffill.training.config import read_config
+    from diffill.training.edits.build import BuildConfig
+    from diffill.training.edits.fetch import fetch_sources
+
+    with one_line(), _bar() as show:
+        problems = fetch_sources(read_config(path, BuildConfig), on_progress=show)
+    for problem in problems:
+        click.echo(f"diffill: {problem}", err=True)
+    if problems:
+        raise click.ClickException(f"{len(problems)} sources could not be fetched; the others are there")
 
 
 @click.command()

@@ -103,7 +103,7 @@ def _is_there(directory: Path, pinned: PinnedFile) -> bool:
 
 
 def _download(package: Package, folder: Path) -> list[Path]:
-    _run(_client(package, folder), folder)
+    run_client(_client(package, folder), folder)
     return [path for path in folder.iterdir() if path.is_file()]
 
 
@@ -139,9 +139,9 @@ def _wheel_tags(file: str) -> list[str]:
 def _clone(package: Package, directory: Path) -> None:
     """One commit and its tree; the history stays where it is."""
     repository = git_directory(directory, package)
-    _run(["git", "init", "--quiet", "--bare", str(repository)], directory)
+    run_client(["git", "init", "--quiet", "--bare", str(repository)], directory)
     url = GIT_URL.format(name=package.name)
-    _run(["git", "-C", str(repository), "fetch", "--quiet", "--depth=1", url, package.version], directory)
+    run_client(["git", "-C", str(repository), "fetch", "--quiet", "--depth=1", url, package.version], directory)
 
 
 def _has_commit(repository: Path, commit: str) -> bool:
@@ -149,7 +149,7 @@ def _has_commit(repository: Path, commit: str) -> bool:
     return repository.is_dir() and subprocess.run(command, capture_output=True).returncode == 0
 
 
-def _run(command: list[str], folder: Path) -> None:
+def run_client(command: list[str], folder: Path) -> None:
     """Raises ValueError with the last line that the client wrote."""
     try:
         process = subprocess.run(
