@@ -29,6 +29,7 @@ from rich.progress import track
 from diffill.lsp_server.documents import Document
 from diffill.lsp_server.repair.fault import Fault
 from diffill.lsp_server.repair.linter import lint
+from diffill.lsp_server.repair.proposals import Model
 from diffill.lsp_server.repair.repair import repair
 from diffill.model.client import EngineClient, EngineSettings
 from diffill.model.tokenizer import Tokenizer
@@ -160,10 +161,11 @@ async def measure(repository: Path, *, count: int, seed: int) -> dict[str, objec
     settings = EngineSettings.from_environment()
     client, tokenizer = EngineClient(settings), Tokenizer.load(settings.checkpoint)
     model = (await client.wait_ready()).model
+    writer = Model(engine=client, tokenizer=tokenizer)
     rows: list[dict[str, object]] = []
     for case in track(injected, console=Console(stderr=True), disable=not sys.stderr.isatty()):
         began = time.perf_counter()
-        found = await repair(document(case.path, case.text), case.fault, engine=client, tokenizer=tokenizer)
+        found = await repair(document(case.path, case.text), case.fault, writer)
         seconds = time.perf_counter() - began
         sound = None
         if found is not None and found.verified:

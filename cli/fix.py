@@ -21,9 +21,9 @@ from .replace_file import replace_text
 if TYPE_CHECKING:
     from diffill.lsp_server.documents import Document
     from diffill.lsp_server.repair.fault import Fault
-    from diffill.model.client import EngineClient, EngineSettings
+    from diffill.lsp_server.repair.proposals import Model
+    from diffill.model.client import EngineSettings
     from diffill.model.request import Mode, ModelInfo
-    from diffill.model.tokenizer import Tokenizer
 
 NOT_FOUND = 1
 
@@ -132,6 +132,7 @@ def _bracketed(outcome: Outcome) -> str:
 async def _run(
     document: Document, line: int | None, instruction: str, *, settings: EngineSettings, mode: Mode
 ) -> Report:
+    from diffill.lsp_server.repair.proposals import Model
     from diffill.model.client import EngineClient, EngineError
 
     from .complete import load_tokenizer
@@ -146,7 +147,7 @@ async def _run(
             raise click.ClickException("engine: it is ready but names no model")
         report = Report(model=model, before=document.text, text=document.text)
         began = time.perf_counter()
-        await _mend(report, document, line, instruction, client=client, tokenizer=tokenizer, mode=mode)
+        await _mend(report, document, line, instruction, Model(engine=client, tokenizer=tokenizer, mode=mode))
         report.total_ms = (time.perf_counter() - began) * 1000
         return report
     except EngineError as error:
@@ -160,10 +161,7 @@ async def _mend(
     document: Document,
     line: int | None,
     instruction: str,
-    *,
-    client: EngineClient,
-    tokenizer: Tokenizer,
-    mode: Mode,
+    writer: Model,
 ) -> None:
     """One fault after the other, each in the text that the repairs before it left."""
     from diffill.lsp_server.repair.fault import Fault
@@ -187,9 +185,7 @@ async def _mend(
                 continue  # an earlier repair mended it too
             progress.begin(fault.instruction)
             work = repair if fault.source else rewrite
-            found = await work(
-                document, fault, engine=client, tokenizer=tokenizer, mode=mode, on_attempt=progress.report
-            )
+            found = await work(document, fault, writer, on_attempt=progress.report)
             place = document.column_at_offset(fault.start)
             if found is not None:
                 document.replace(found.text)

@@ -16,6 +16,7 @@ from diffill.model.client import EngineError
 
 from .documents import Document
 from .repair.fault import Fault
+from .repair.proposals import Model
 from .repair.recent_change import RecentChanges
 from .repair.repair import MAX_CHARACTERS, Attempt, Repair, complete_body, repair, rewrite
 from .repair.same_change import same_change
@@ -166,7 +167,8 @@ class CodeActions:
             readiness = self._session.engine.readiness
             raise JsonRpcException(f"the model is not ready: {readiness.message or readiness.state}", _FAILED)
         engine, tokenizer = ready
-        encoding, mode = self._session.encoding, self._session.settings.mode
+        model = Model(engine=engine, tokenizer=tokenizer, mode=self._session.settings.mode)
+        encoding = self._session.encoding
         start = document.offset_at(task.range.start.line, task.range.start.character, encoding)
         end = document.offset_at(task.range.end.line, task.range.end.character, encoding)
         start, end = min(start, end), max(start, end)
@@ -175,13 +177,9 @@ class CodeActions:
                 change = self._changes.latest(document)
                 if change is None:
                     return None
-                return await same_change(
-                    document, change, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt
-                )
+                return await same_change(document, change, model, on_attempt=on_attempt)
             if task.kind == "completeBody":
-                return await complete_body(
-                    document, start, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt
-                )
+                return await complete_body(document, start, model, on_attempt=on_attempt)
             fault = Fault(
                 start=start,
                 end=end,
@@ -191,7 +189,7 @@ class CodeActions:
                 unnecessary=task.unnecessary,
             )
             find = rewrite if task.kind == "rewrite" else repair
-            return await find(document, fault, engine=engine, tokenizer=tokenizer, mode=mode, on_attempt=on_attempt)
+            return await find(document, fault, model, on_attempt=on_attempt)
         except EngineError as error:
             log.warning("no repair: %s: %s", error.code, error.message)
             raise JsonRpcException(f"the engine did not answer: {error.code}", _FAILED) from None

@@ -51,19 +51,17 @@ class Question:
 
     def read(self, result: DecodeResult, tokenizer: Tokenizer) -> list[Completion]:
         """The distinct texts worth inserting, best first."""
-        answers = [(result.tokens, result.finish, result.score)]
-        answers += [(other.tokens, other.finish, other.score) for other in result.alternatives]
         completions: dict[str, Completion] = {}
-        for tokens, finish, score in answers:
-            text = self._insertion(tokens, finish, tokenizer)
+        for answer in result.answers():
+            text = self._insertion(answer.tokens, answer.finish, tokenizer)
             if text and text not in completions:
                 completions[text] = Completion(
                     text=text,
                     start=self.offset,
                     end=self.offset,
-                    score=score,
+                    score=answer.score,
                     result=result,
-                    tokens=len(tokens) // 4,
+                    tokens=len(answer.tokens) // 4,
                     kind=self._span.kind,
                 )
         return list(completions.values())

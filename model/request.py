@@ -127,6 +127,10 @@ class DecodeResult(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[Alternative, ...] = ()
     """Best first."""
 
+    def answers(self) -> list[Alternative]:
+        """All answers, this one first."""
+        return [Alternative(tokens=self.tokens, score=self.score, finish=self.finish), *self.alternatives]
+
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is loaded, as every answer and `doctor` report it."""

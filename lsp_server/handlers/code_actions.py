@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INLINE_EDITS = ("diffill/nextEdit", "textDocument/copilotInlineEdit")
 """Requests for the next edits in place; the second is what existing plugins send."""
+COMMANDS: tuple[Kind, ...] = ("fix", "rewrite", "completeBody", "nextEdit")
 CANDIDATES_SHOWN = 40
 """The bar is full after so many candidates; there may be more."""
 _OPTIONS = types.CodeActionOptions(
@@ -54,21 +55,13 @@ def register(server: Server) -> None:
             action.is_preferred = found.verified or None
         return action
 
-    @server.command("diffill.fix")
-    async def fix(*arguments: Any) -> dict[str, Any]:
-        return await _command(server, _only(parts), "fix", arguments)
+    def add_command(kind: Kind) -> None:
+        @server.command(f"diffill.{kind}")
+        async def command(*arguments: Any) -> dict[str, Any]:
+            return await _command(server, _only(parts), kind, arguments)
 
-    @server.command("diffill.rewrite")
-    async def rewrite(*arguments: Any) -> dict[str, Any]:
-        return await _command(server, _only(parts), "rewrite", arguments)
-
-    @server.command("diffill.completeBody")
-    async def complete_body(*arguments: Any) -> dict[str, Any]:
-        return await _command(server, _only(parts), "completeBody", arguments)
-
-    @server.command("diffill.nextEdit")
-    async def next_edit(*arguments: Any) -> dict[str, Any]:
-        return await _command(server, _only(parts), "nextEdit", arguments)
+    for kind in COMMANDS:
+        add_command(kind)
 
     async def inline_edits(params: Any) -> dict[str, Any]:
         return await _inline_edits(_only(parts), params)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
-from diffill.model.request import (
-    MAX_NEW_TOKENS,
-    DecodeRequest,
-    DecodeResult,
-    Finish,
-    Mode,
-    Priority,
-    pack_ids,
-    unpack_ids,
-)
+from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, Finish, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from ..brackets import Brackets
@@ -29,6 +22,7 @@ from .places import Place, import_place, import_spot
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SPARE_TOKENS = 16
 """An answer may be so much longer than what it replaces."""
+Way = Literal["fill", "revise", "import"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +35,38 @@ class Proposal:
     score: float
     """Mean log-probability of the answer's tokens."""
     tokens: int
-    way: Literal["fill", "revise", "import"]
+    way: Way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Who is asked: an engine, its tokenizer, and the way it decodes."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    mode: Mode = "verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """One answer as text."""
+
+    text: str
+    finish: Finish
+    score: float
+    tokens: int
+
+    def at(self, start: int, end: int, text: str, way: Way) -> Proposal:
+        """As a proposal that writes `text`, which is this answer made to fit."""
+        return Proposal(start=start, end=end, text=text, score=self.score, tokens=self.tokens, way=way)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """Asks the engine for one document."""
+    """Asks the model about one text."""
 
     text: str
-    engine: Engine
-    tokenizer: Tokenizer
-    mode: Mode = "verify"
-    priority: Priority = "repair"
+    model: Model
 
     async def fill(self, place: Place, *, candidates: int = 1) -> list[Proposal]:
         """Take the place out and fill the hole: what is there is not seen, so it is not copied either.
@@ -67,23 +81,18 @@ class Writer:
             suffix=self.text[place.end :],
             indentation=width(leading_space(before)),
         )
-        prompt = build_prompt(span.prefix, span.suffix, self.tokenizer)
         old = self.text[place.start : place.end]
-        result = await self._decode(
-            prompt.ids,
+        answers = await self._fill(
+            span.prefix,
+            span.suffix,
             candidates=candidates,
-            max_tokens=len(self.tokenizer.encode(old)) + _SPARE_TOKENS,
+            max_tokens=len(self.model.tokenizer.encode(old)) + _SPARE_TOKENS,
             stop_at_line_end=place.kind == "line",
-            starts_with_space=prompt.cut.space,
         )
-        proposals = []
-        for tokens, score, finish in _answers(result):
-            answer = prompt.cut.answer(self.tokenizer.decode(unpack_ids(tokens)))
-            text = insertion(answer, span, None, finish=finish)
-            proposals.append(
-                Proposal(start=place.start, end=place.end, text=text, score=score, tokens=len(tokens) // 4, way="fill")
-            )
-        return self._better_than_what_is_there(proposals)
+        return self._better_than_what_is_there(
+            answer.at(place.start, place.end, insertion(answer.text, span, None, finish=answer.finish), "fill")
+            for answer in answers
+        )
 
     async def revise(self, place: Place, instruction: str, *, candidates: int = 1) -> list[Proposal]:
         """Write whole lines anew with the old ones and an instruction in sight; nothing when they are too many.
@@ -93,33 +102,31 @@ class Writer:
         """
         first, last = _line_number(self.text, place.start), _line_number(self.text, place.end)
         try:
-            prompt = edit_region(with_line_feeds(self.text), first, last).prompt(instruction, self.tokenizer)
+            prompt = edit_region(with_line_feeds(self.text), first, last).prompt(instruction, self.model.tokenizer)
         except ValueError:  # longer than MAX_ORIGINAL_TOKENS, or the empty line behind the last line end
             return []
-        result = await self._decode(
-            prompt.ids,
-            candidates=candidates,
-            max_tokens=min(len(prompt.draft), MAX_ORIGINAL_TOKENS) * 5 // 4 + 2 * _SPARE_TOKENS,
-            draft=prompt.draft,
+        answers = await self._decode(
+            DecodeRequest(
+                prompt=pack_ids(prompt.ids),
+                mode=self.model.mode,
+                max_tokens=min(len(prompt.draft), MAX_ORIGINAL_TOKENS) * 5 // 4 + 2 * _SPARE_TOKENS,
+                candidates=candidates,
+                draft=pack_ids(prompt.draft),
+                priority="repair",
+            )
         )
         old = self.text[place.start : place.end]
         end = match.group() if (match := _LINE_END.search(old) or _LINE_END.search(self.text)) else "\n"
-        proposals = []
-        for tokens, score, finish in _answers(result):
-            if finish == "length":
-                continue  # half a region is no repair
-            answer = self.tokenizer.decode(unpack_ids(tokens)).split("\ufffd")[0].removesuffix("\n")
-            proposals.append(
-                Proposal(
-                    start=place.start,
-                    end=place.end,
-                    text=answer.replace("\n", end),
-                    score=score,
-                    tokens=len(tokens) // 4,
-                    way="revise",
-                )
+        return self._better_than_what_is_there(
+            answer.at(
+                place.start,
+                place.end,
+                answer.text.split("\ufffd")[0].removesuffix("\n").replace("\n", end),
+                "revise",
             )
-        return self._better_than_what_is_there(proposals)
+            for answer in answers
+            if answer.finish != "length"  # half a region is no repair
+        )
 
     async def import_line(self, start: int, *, candidates: int = 1) -> list[Proposal]:
         """Import lines, below the file's own, for what stands at `start`.
@@ -133,28 +140,10 @@ class Writer:
         before, need = place
         proposals = []
         for opening in ("import ", "from "):
-            prompt = build_prompt(before + opening, "\n\n\n" + need, self.tokenizer)
-            result = await self._decode(
-                prompt.ids,
-                candidates=candidates,
-                max_tokens=_SPARE_TOKENS,
-                stop_at_line_end=True,
-                starts_with_space=prompt.cut.space,
-            )
-            for tokens, score, _ in _answers(result):
-                answer = prompt.cut.answer(self.tokenizer.decode(unpack_ids(tokens))).split("\n")[0].strip()
-                text = opening + answer + "\n"
-                spot = import_spot(self.text, text, start)
-                proposals.append(
-                    Proposal(
-                        start=spot,
-                        end=spot,
-                        text=text,
-                        score=score,
-                        tokens=len(tokens) // 4,
-                        way="import",
-                    )
-                )
+            for answer in await self._fill(before + opening, "\n\n\n" + need, candidates=candidates):
+                line = opening + answer.text.split("\n")[0].strip() + "\n"
+                spot = import_spot(self.text, line, start)
+                proposals.append(answer.at(spot, spot, line, "import"))
         return proposals
 
     async def argument(self, place: Place) -> str:
@@ -165,25 +154,12 @@ class Writer:
         """
         before = self.text[: place.start].rstrip(" \t")
         comma = "" if before.endswith(("(", ",")) else ","
-        prompt = build_prompt(before + comma + " " * (not before.endswith("(")), self.text[place.end :], self.tokenizer)
-        result = await self._decode(
-            prompt.ids,
-            candidates=1,
-            max_tokens=_SPARE_TOKENS,
-            stop_at_line_end=True,
-            starts_with_space=prompt.cut.space,
-        )
-        answer = prompt.cut.answer(self.tokenizer.decode(unpack_ids(result.tokens))).split("\n")[0]
-        brackets = Brackets("")
-        for index, character in enumerate(answer):
-            closes = brackets.feed(character)
-            if (closes and brackets.unmatched) or (character == "," and not brackets.open):
-                answer = answer[:index]
-                break
-        argument = answer.strip()
-        return f"{comma}{' ' * (not before.endswith('('))}{argument}" if argument else ""
+        opening = comma + " " * (not before.endswith("("))
+        (best, *_) = await self._fill(before + opening, self.text[place.end :])
+        argument = _first_argument(best.text.split("\n")[0])
+        return opening + argument if argument else ""
 
-    def _better_than_what_is_there(self, proposals: list[Proposal]) -> list[Proposal]:
+    def _better_than_what_is_there(self, proposals: Iterable[Proposal]) -> list[Proposal]:
         """The answers that the model puts before the present text."""
         better: list[Proposal] = []
         for proposal in proposals:
@@ -193,34 +169,51 @@ class Writer:
                 better.append(proposal)
         return better
 
-    async def _decode(
+    async def _fill(
         self,
-        prompt: list[int],
+        prefix: str,
+        suffix: str,
         *,
-        candidates: int,
-        max_tokens: int,
-        stop_at_line_end: bool = False,
-        starts_with_space: bool = False,
-        draft: list[int] | None = None,
-    ) -> DecodeResult:
-        return await self.engine.decode(
+        candidates: int = 1,
+        max_tokens: int = _SPARE_TOKENS,
+        stop_at_line_end: bool = True,
+    ) -> list[_Answer]:
+        """What belongs between `prefix` and `suffix`, in the prompt of an inline completion; best first."""
+        prompt = build_prompt(prefix, suffix, self.model.tokenizer)
+        answers = await self._decode(
             DecodeRequest(
-                prompt=pack_ids(prompt),
-                mode=self.mode,
+                prompt=pack_ids(prompt.ids),
+                mode=self.model.mode,
                 max_tokens=min(max_tokens, MAX_NEW_TOKENS),
                 stop_at_line_end=stop_at_line_end,
-                starts_with_space=starts_with_space,
+                starts_with_space=prompt.cut.space,
                 candidates=candidates,
-                draft=pack_ids(draft or ()),
-                priority=self.priority,
+                priority="repair",
             )
         )
+        return [dataclasses.replace(answer, text=prompt.cut.answer(answer.text)) for answer in answers]
+
+    async def _decode(self, request: DecodeRequest) -> list[_Answer]:
+        result = await self.model.engine.decode(request)
+        return [
+            _Answer(
+                text=self.model.tokenizer.decode(unpack_ids(answer.tokens)),
+                finish=answer.finish,
+                score=answer.score,
+                tokens=len(answer.tokens) // 4,
+            )
+            for answer in result.answers()
+        ]
 
 
-def _answers(result: DecodeResult) -> list[tuple[bytes, float, Finish]]:
-    """All answers of a result, best first."""
-    others = [(other.tokens, other.score, other.finish) for other in result.alternatives]
-    return [(result.tokens, result.score, result.finish), *others]
+def _first_argument(text: str) -> str:
+    """What of `text` stands before the first comma or closing bracket that belongs to the call around it."""
+    brackets = Brackets("")
+    for index, character in enumerate(text):
+        closes = brackets.feed(character)
+        if (closes and brackets.unmatched) or (character == "," and not brackets.open):
+            return text[:index].strip()
+    return text.strip()
 
 
 def _line_number(text: str, offset: int) -> int:

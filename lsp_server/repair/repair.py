@@ -6,22 +6,23 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from diffill.model.request import Mode
-from diffill.model.tokenizer import Tokenizer
-
-from ..completion import Engine
 from ..documents import Document, Edit
 from ..syntax import Syntax
 from .check import Checker, distance
 from .fault import Fault
 from .hunks import hunks
 from .places import holes, regions
-from .proposals import Proposal, Writer
+from .proposals import Model, Proposal, Writer
 from .stub import stub_at
 
+Step = Literal["fill words", "import", "fill lines", "revise"]
+ORDER: tuple[Step, ...] = ("fill words", "import", "fill lines", "revise")
+"""What a repair tries, one after the other: the cheapest first, and `revise` last, which alone shows the model what the
+tool says, because the default weights were not trained on edits."""
 WITHIN = 2
-"""Of the places to fill, so many are within the reported line and quickly filled."""
+"""Of the places to fill, so many are of a word or two and quickly filled."""
 _WORD = re.compile(r"\w+")
 CLOSE = 3
 """A verified answer that changes at most so many characters is not compared with those in a larger place."""
@@ -62,10 +63,8 @@ class Attempt:
 async def repair(
     document: Document,
     fault: Fault,
+    model: Model,
     *,
-    engine: Engine,
-    tokenizer: Tokenizer,
-    mode: Mode = "verify",
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> Repair | None:
     """The smallest change that mends `fault` and passes the check, or None.
@@ -83,19 +82,25 @@ async def repair(
     text = document.text
     if not _is_within(text, fault):
         return None
-    writer = Writer(text=text, engine=engine, tokenizer=tokenizer, mode=mode)
+    writer = Writer(text=text, model=model)
     syntax = Syntax.parse(text, document.language)
 
+    places = holes(text, fault.start, fault.end, syntax)
+
     async def answers() -> AsyncIterator[list[Proposal]]:
-        places = holes(text, fault.start, fault.end, syntax)
-        for place in places[:WITHIN]:
-            yield await writer.fill(place, candidates=MANY)
-        if fault.may_lack_import:
-            yield await writer.import_line(fault.start, candidates=SOME)
-        for place in places[WITHIN:]:
-            yield await writer.fill(place, candidates=SOME)
-        for place in regions(text, fault.start, fault.end, syntax):
-            yield await writer.revise(place, fault.instruction, candidates=FEW)
+        for step in ORDER:
+            if step == "fill words":
+                for place in places[:WITHIN]:
+                    yield await writer.fill(place, candidates=MANY)
+            elif step == "import":
+                if fault.may_lack_import:
+                    yield await writer.import_line(fault.start, candidates=SOME)
+            elif step == "fill lines":
+                for place in places[WITHIN:]:
+                    yield await writer.fill(place, candidates=SOME)
+            else:
+                for place in regions(text, fault.start, fault.end, syntax):
+                    yield await writer.revise(place, fault.instruction, candidates=FEW)
 
     return await _best(document, fault, writer, answers(), on_attempt)
 
@@ -103,10 +108,8 @@ async def repair(
 async def rewrite(
     document: Document,
     fault: Fault,
+    model: Model,
     *,
-    engine: Engine,
-    tokenizer: Tokenizer,
-    mode: Mode = "verify",
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> Repair | None:
     """The selection that `fault` is, rewritten as its message says, or None when the model leaves it as it is.
@@ -118,7 +121,7 @@ async def rewrite(
     text = document.text
     if not _is_within(text, fault):
         return None
-    writer = Writer(text=text, engine=engine, tokenizer=tokenizer, mode=mode)
+    writer = Writer(text=text, model=model)
     places = regions(text, fault.start, fault.end, Syntax.parse(text, document.language))
     if "\n" in text[fault.start : fault.end]:
         places = places[:1]
@@ -138,10 +141,8 @@ async def rewrite(
 async def complete_body(
     document: Document,
     offset: int,
+    model: Model,
     *,
-    engine: Engine,
-    tokenizer: Tokenizer,
-    mode: Mode = "verify",
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> Repair | None:
     """The body of the function around `offset` in place of its stub, or None where there is no stub.
@@ -154,7 +155,7 @@ async def complete_body(
     stub = stub_at(document.text, offset, Syntax.parse(document.text, document.language))
     if stub is None:
         return None
-    writer = Writer(text=stub.text, engine=engine, tokenizer=tokenizer, mode=mode)
+    writer = Writer(text=stub.text, model=model)
 
     async def answers() -> AsyncIterator[list[Proposal]]:
         yield await writer.fill(stub.place, candidates=FEW)

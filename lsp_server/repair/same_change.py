@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from diffill.model.request import Mode
-from diffill.model.tokenizer import Tokenizer
-
-from ..completion import Engine
 from ..documents import Document, Edit
 from ..syntax import Syntax
 from .check import Checker
 from .hunks import apply_all
 from .places import Place
-from .proposals import Writer
+from .proposals import Model, Writer
 from .recent_change import Change
 from .repair import MAX_CHARACTERS, SOME, Attempt, Repair
 from .sites import find_sites
@@ -22,10 +18,8 @@ from .sites import find_sites
 async def same_change(
     document: Document,
     change: Change,
+    model: Model,
     *,
-    engine: Engine,
-    tokenizer: Tokenizer,
-    mode: Mode = "verify",
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> Repair | None:
     """Edits at every other place where `change` is due, or None.
@@ -43,7 +37,7 @@ async def same_change(
     if sites is None:
         return None
     checker = await Checker.of(document)
-    writer = Writer(text=text, engine=engine, tokenizer=tokenizer, mode=mode)
+    writer = Writer(text=text, model=model)
     edits = [Edit(start=place.start, end=place.end, text=sites.text) for place in sites.places]
     if sites.text:
         found = await _checked(checker, document, edits)

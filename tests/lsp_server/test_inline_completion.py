@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engine_process import until
+from tests.fake_answers import Answers
 from tests.lsp_client import LspClient, engine_processes, inline_params, insert, lsp_client
 
 METHOD = "textDocument/inlineCompletion"
@@ -24,24 +25,6 @@ def at(line: int, character: int) -> dict[str, Any]:
 def items(client: LspClient, uri: str, line: int, character: int, **context: Any) -> Any:
     result = client.request(METHOD, inline_params(uri, line, character, **context))
     return [(item["insertText"], item["range"]) for item in result["items"]]
-
-
-class Answers:
-    """What the fake engine answers after which text; may be changed while it runs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.set({})
-
-    def set(self, table: dict[str, str]) -> None:
-        replacement = self.path.with_suffix(".new")
-        replacement.write_text(json.dumps(table), "utf-8")
-        replacement.replace(self.path)
-
-
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    return Answers(tmp_path_factory.mktemp("fake") / "table.json")
 
 
 @pytest.fixture(scope="module", params=["utf-8", "utf-16", "utf-32"])

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.lsp_client import LspClient, Message, insert, lsp_client
-from tests.lsp_server.test_code_actions import CAPABILITIES, actions
+from tests.fake_answers import Answers
+from tests.lsp_client import LspClient, Message, insert
+from tests.lsp_server.test_code_actions import actions
 
 RENAMED = "def area(width, height):\n    size = width * height\n    print(width)\n    return size\n"
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("answers") / "answers.json"
-    path.write_text("{}", "utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def client(table: Path) -> Iterator[LspClient]:
-    with lsp_client(answer="", table=str(table)) as client:
-        client.initialize(encodings=["utf-16"], capabilities=CAPABILITIES)
-        client.wait_ready()
-        yield client
 
 
 def next_edits(client: LspClient, uri: str, method: str = "diffill/nextEdit") -> list[Message]:
@@ -40,44 +22,44 @@ def starts(edits: list[Message]) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("method", ["diffill/nextEdit", "textDocument/copilotInlineEdit"])
-def test_a_renamed_parameter_is_renamed_where_it_is_used(client: LspClient, method: str) -> None:
-    uri = client.open(RENAMED, uri=f"file:///{method[:7]}.py")
-    client.change(uri, 2, insert(0, 9, "", end=(0, 14)))
-    client.change(uri, 3, insert(0, 9, "wid"))
-    client.change(uri, 4, insert(0, 12, "e"))
-    edits = next_edits(client, uri, method)
+def test_a_renamed_parameter_is_renamed_where_it_is_used(repairing: LspClient, method: str) -> None:
+    uri = repairing.open(RENAMED, uri=f"file:///{method[:7]}.py")
+    repairing.change(uri, 2, insert(0, 9, "", end=(0, 14)))
+    repairing.change(uri, 3, insert(0, 9, "wid"))
+    repairing.change(uri, 4, insert(0, 12, "e"))
+    edits = next_edits(repairing, uri, method)
     assert starts(edits) == [(1, 11), (2, 10)]
     assert {edit["text"] for edit in edits} == {"wide"}
     assert edits[0]["textDocument"] == {"uri": uri, "version": 4}
 
 
-def test_what_no_tool_confirms_needs_the_model(client: LspClient, table: Path) -> None:
+def test_what_no_tool_confirms_needs_the_model(repairing: LspClient, answers: Answers) -> None:
     text = "x.old_name()\ny.old_name()\nz.old_name()\n"
-    uri = client.open(text, uri="file:///agree.js", language="javascript")
-    table.write_text(json.dumps({"y.": "newName", "z.": "other"}), "utf-8")
-    client.change(uri, 2, insert(0, 2, "newName", end=(0, 10)))
-    assert starts(next_edits(client, uri)) == [(1, 2)]
+    uri = repairing.open(text, uri="file:///agree.js", language="javascript")
+    answers.set({"y.": "newName", "z.": "other"})
+    repairing.change(uri, 2, insert(0, 2, "newName", end=(0, 10)))
+    assert starts(next_edits(repairing, uri)) == [(1, 2)]
 
 
-def test_calls_get_the_new_argument(client: LspClient, table: Path) -> None:
-    uri = client.open("def area(w):\n    return w * w\n\n\nprint(area(3))\n", uri="file:///call.py")
-    table.write_text(json.dumps({"area(3, ": "4)"}), "utf-8")
-    client.change(uri, 2, insert(0, 10, ", h"))
-    (edit,) = next_edits(client, uri)
+def test_calls_get_the_new_argument(repairing: LspClient, answers: Answers) -> None:
+    uri = repairing.open("def area(w):\n    return w * w\n\n\nprint(area(3))\n", uri="file:///call.py")
+    answers.set({"area(3, ": "4)"})
+    repairing.change(uri, 2, insert(0, 10, ", h"))
+    (edit,) = next_edits(repairing, uri)
     assert (edit["text"], starts([edit])) == (", 4", [(4, 12)])
 
 
-def test_it_is_an_action_and_a_command_too(client: LspClient) -> None:
-    uri = client.open(RENAMED, uri="file:///action.py")
+def test_it_is_an_action_and_a_command_too(repairing: LspClient) -> None:
+    uri = repairing.open(RENAMED, uri="file:///action.py")
     at = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
     title = "Make the same change elsewhere"
-    assert title not in [action["title"] for action in actions(client, uri, at=at)]
-    client.change(uri, 2, insert(0, 9, "wide", end=(0, 14)))
-    (action,) = [action for action in actions(client, uri, at=at) if action["title"] == title]
-    edit = client.request("codeAction/resolve", action)["edit"]
+    assert title not in [action["title"] for action in actions(repairing, uri, at=at)]
+    repairing.change(uri, 2, insert(0, 9, "wide", end=(0, 14)))
+    (action,) = [action for action in actions(repairing, uri, at=at) if action["title"] == title]
+    edit = repairing.request("codeAction/resolve", action)["edit"]
     assert len(edit["documentChanges"][0]["edits"]) == 2
     task = {"uri": uri, "range": at}
-    answer = client.request("workspace/executeCommand", {"command": "diffill.nextEdit", "arguments": [task]})
+    answer = repairing.request("workspace/executeCommand", {"command": "diffill.nextEdit", "arguments": [task]})
     assert answer == {"applied": True, "verified": True, "note": ""}
 
 
@@ -89,13 +71,13 @@ def test_it_is_an_action_and_a_command_too(client: LspClient) -> None:
         ("a = 1\n", insert(0, 5, "\nx = 2")),
     ],
 )
-def test_there_may_be_nothing_to_do(client: LspClient, text: str, edit: Message) -> None:
-    uri = client.open(text, uri="file:///nothing.py")
-    assert next_edits(client, uri) == []
-    client.change(uri, 2, edit)
-    assert next_edits(client, uri) == []
+def test_there_may_be_nothing_to_do(repairing: LspClient, text: str, edit: Message) -> None:
+    uri = repairing.open(text, uri="file:///nothing.py")
+    assert next_edits(repairing, uri) == []
+    repairing.change(uri, 2, edit)
+    assert next_edits(repairing, uri) == []
 
 
 @pytest.mark.parametrize("params", [{}, None, {"textDocument": {"uri": 3}, "position": {}}, [1]])
-def test_wrong_parameters_are_refused(client: LspClient, params: object) -> None:
-    assert client.error("diffill/nextEdit", params)["code"] == -32602
+def test_wrong_parameters_are_refused(repairing: LspClient, params: object) -> None:
+    assert repairing.error("diffill/nextEdit", params)["code"] == -32602

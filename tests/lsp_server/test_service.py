@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.lsp_client import LspClient, Message, inline_params, lsp_client
-from tests.lsp_server.test_code_actions import CAPABILITIES, SOURCE, UNDEFINED, actions
+from tests.lsp_server.conftest import CAPABILITIES
+from tests.lsp_server.test_code_actions import SOURCE, UNDEFINED, actions
 
 
 @pytest.fixture(scope="module")
