@@ -24,13 +24,11 @@ from diffill.model.checkpoint import load_checkpoint
 from diffill.model.config import DEFAULT_CHECKPOINT, ModelConfig
 from diffill.model.engine import BlockDecoder, load_decoder
 from diffill.model.fim import fim_prompt
+from diffill.model.loading import build_plain_network
 from diffill.model.network import PREFILL_TOKENS, Network, Part
-from diffill.model.quantize import load_int8
 from diffill.model.request import DecodeRequest, Mode, pack_ids
 from diffill.model.threads import available_cores
 from diffill.model.tokenizer import Tokenizer
-from diffill.model.torch_network import TorchNetwork
-from diffill.model.transformer import Transformer
 
 SAMPLES = Path(__file__).parent.parent / "cli" / "samples"
 ROUNDS = 7
@@ -39,11 +37,7 @@ MODES: tuple[Mode, ...] = ("ar", "verify", "diffusion")
 
 
 def plain_twin() -> Network:
-    config, tensors = load_checkpoint(DEFAULT_CHECKPOINT)
-    with torch.device("meta"):
-        model = Transformer(config)
-    load_int8(model, tensors)
-    return TorchNetwork(model, device=torch.device("cpu"))
+    return build_plain_network(*load_checkpoint(DEFAULT_CHECKPOINT), device=torch.device("cpu"))
 
 
 def read(network: Network, text: list[int]) -> Part:

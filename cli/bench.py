@@ -182,14 +182,16 @@ def _kernels(settings: EngineSettings, count: int) -> tuple[ModelInfo, list[Kern
     from diffill.model.checkpoint import checkpoint_hash
     from diffill.model.device import choose_device
     from diffill.model.engine import model_info
-    from diffill.model.threads import available_cores
+    from diffill.model.threads import FreeCores
 
     from .benchmark.kernels import Kernels, measure_speeds, operations
 
     device, _ = choose_device(settings.device)
-    cores = available_cores()
-    kernels = Kernels(settings.checkpoint, device, cores=cores)
-    speeds = measure_speeds(cores)
+    free = FreeCores()
+    kernels = Kernels(settings.checkpoint, device)
+    # Those that nobody used while the weights were loaded: a thread that waits for a core times another program.
+    kernels.use_cores(free.count())
+    speeds = measure_speeds(kernels.cores)
     rows = [kernels.measure(one, speeds, repeats=count) for one in _bar(operations(kernels.config))]
     return model_info(kernels.config, checkpoint_hash(settings.checkpoint), device), rows
 

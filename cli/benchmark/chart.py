@@ -86,7 +86,10 @@ def _kernels(axes: Axes, rows: Sequence[KernelRow]) -> None:
     axes.hlines(
         floors, [at for at in places], [at + 0.4 for at in places], color=INK, linewidth=1.6, label="floor"
     )  # fmt: skip
-    labels = [f"{row.kernel}\n{row.rows} rows" + (f"\nafter {row.context}" if row.context else "") for row in rows]
+    labels = [
+        f"{row.kernel}\n{row.rows} row{'s' * (row.rows > 1)}" + (f"\nafter {row.context}" if row.context else "")
+        for row in rows
+    ]
     axes.set_xticks(places, labels, fontsize=8)
     axes.set_yscale("log")
     style(axes, "Time of one operation", "", "ms")

@@ -70,14 +70,16 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     context: int
     ms: float
-    """Median."""
+    """The best time, as of the twin and the floors."""
     twin_ms: float
     memory_floor_ms: float
     compute_floor_ms: float
     of_floor: float
     """Time over the larger of the two floors."""
-    largest_error: float
+    relative_error: float
     """Norm of the difference from the twin, over the norm of the twin's result."""
+    cores: int
+    """Those that were free."""
     n: int
 
 
