@@ -97,13 +97,14 @@ def build(path: Path, as_json: bool) -> None:
 @click.argument("source", metavar="CORPUS", type=click.Path(path_type=Path))
 @directory_option
 @click.option("--pieces", default="55MiB", show_default=True, help="Largest size of one piece.")
+@click.option("--level", type=click.IntRange(1, 22), default=19, show_default=True, help="Of zstd; 12 is far faster.")
 @processes_option
-def bundle(source: Path, out: Path, pieces: str, processes: int | None) -> None:
+def bundle(source: Path, out: Path, pieces: str, level: int, processes: int | None) -> None:
     """Pack a corpus into a few strongly compressed pieces."""
     from diffill.training.corpus.bundle import bundle
 
     with _one_line(), _bars() as show:
-        made = bundle(source, out, piece_size=_size(pieces), processes=processes, on_progress=show)
+        made = bundle(source, out, piece_size=_size(pieces), level=level, processes=processes, on_progress=show)
     click.echo(json.dumps(made.pieces, indent=2))
 
 

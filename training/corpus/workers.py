@@ -19,15 +19,21 @@ Progress = Callable[[str, int, int], None]
 def run_all(
     pool: Pool, work: Callable[[Job], Done], jobs: Sequence[Job], stage: str, on_progress: Progress
 ) -> list[Done]:
-    """Results in the order of the jobs. The first failure ends the run; what is finished stays on disk."""
+    """Results in the order of the jobs. The first failure ends the run; what is finished stays on disk.
+
+    An interrupt ends the workers too: what they write is written whole or not at all.
+    """
     results: dict[int, Done] = {}
     try:
         for index, result in _completed(pool, work, jobs):
             results[index] = result
             on_progress(stage, len(results), len(jobs))
-    except BaseException:
+    except BaseException as error:
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):
+                for worker in multiprocessing.active_children():
+                    worker.terminate()
         raise
     return [results[index] for index in range(len(jobs))]
 
