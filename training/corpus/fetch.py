@@ -59,7 +59,7 @@ def pin(package: Package, directory: Path) -> Package:
     gate = LicenceGate()
     licence = declared_licence(read_package(directory, package).metadata, gate)
     if licence is None or not gate.accepts(licence):
-        found = "no licence" if licence is None else f"licence {licence!r}, which is not on the list"
+        found = "no licence that is recognised" if licence is None else f"licence {licence!r}, which is not on the list"
         raise ValueError(f"{package.label}: its own files state {found}")
     return msgspec.structs.replace(package, licence=licence)
 

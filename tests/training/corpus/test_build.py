@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -130,6 +131,15 @@ def test_archives_become_a_corpus(config: Callable[..., Path], tmp_path: Path) -
     ]
     assert texts == [document.text for document in documents]
     assert sum(report["tokens"].values()) == len(tokens.tokens)
+
+
+def test_a_licence_that_the_package_does_not_state(config: Callable[..., Path], tmp_path: Path) -> None:
+    package = python_package(tmp_path / "archives", "other", {"other/a.py": module("mu")})
+    result = run(config(msgspec.structs.replace(package, licence="Apache-2.0")), "--json")
+    assert result.exit_code == 0, result.stderr
+    reason = "its own files say 'MIT', the manifest says 'Apache-2.0'"
+    assert {"package": "other 1.0", "reason": reason} in json.loads(result.stdout)["refused_packages"]
+    assert "other 1.0" not in {name for name, _ in kept(tmp_path / "corpus")}
 
 
 def test_a_second_run_makes_nothing_anew(config: Callable[..., Path], tmp_path: Path) -> None:

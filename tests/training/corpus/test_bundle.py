@@ -65,7 +65,7 @@ def test_there_and_back(corpus: Path, tmp_path: Path) -> None:
 def test_any_text(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     directory = tmp_path_factory.mktemp("any")
     made = make_corpus(directory / "corpus", texts)
-    assert invoke("bundle", made, "--out", directory / "bundle", "--processes", 1).exit_code == 0
+    assert invoke("bundle", made, "--out", directory / "bundle", "--level", 1, "--processes", 1).exit_code == 0
     assert invoke("unbundle", directory / "bundle", "--out", directory / "again", "--processes", 1).exit_code == 0
     assert [document.text for document in read_documents(directory / "again")] == texts
 

@@ -44,10 +44,13 @@ def test_the_estimate_is_near_the_similarity() -> None:
     assert abs(equal / (len(first) // 4) - 1 / 3) < 0.15  # 996 shingles of 2996 are shared
 
 
-def windows(tmp_path: Path, text: str, count: int) -> BenchmarkWindows:
+def windows(tmp_path: Path, text: str, count: int, start: int = 0) -> BenchmarkWindows:
     """As the benchmark's list: the first eight bytes of a hash of each run of 13 words."""
     words = words_of(text)
-    keys = [hashlib.blake2b(b" ".join(words[at : at + WINDOW]), digest_size=8).digest() for at in range(count)]
+    keys = [
+        hashlib.blake2b(b" ".join(words[at : at + WINDOW]), digest_size=8).digest()
+        for at in range(start, start + count)
+    ]
     path = tmp_path / "windows.gz"
     path.write_bytes(gzip.compress(b"".join(sorted(keys, reverse=True))))
     return BenchmarkWindows(path)
@@ -68,6 +71,17 @@ def test_window_keys() -> None:
 def test_benchmark_text(tmp_path: Path, common: int, expected: bool) -> None:
     text = module("alpha", 4)  # 3 windows are more than 2 % of it
     assert windows(tmp_path, text, common).contaminate(words_of(text)) is expected
+
+
+@pytest.mark.parametrize("start", [1, 2, 3])
+def test_a_passage_is_met_wherever_it_begins(tmp_path: Path, start: int) -> None:
+    text = module("alpha", 4)
+    assert windows(tmp_path, text, 3, start).contaminate(words_of(text))
+
+
+@pytest.mark.parametrize("text", ["a_b + c.d\x1c e", "x = 'é'\u2003+ 1", "", " \n"])
+def test_words_are_the_same_in_ascii_and_beyond(text: str) -> None:
+    assert words_of(text) == words_of(text + " é")[:-1]
 
 
 def test_a_few_windows_of_a_long_file_are_chance(tmp_path: Path) -> None:
