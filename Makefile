@@ -63,5 +63,5 @@ clean:
 remote-site:
 	$(BIN)/python -m pip install --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
 		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-		--upgrade --target runs/site 'msgspec>=0.20,<1' 'zstandard>=0.23,<1'
+		--upgrade --target runs/site 'msgspec>=0.20,<1' 'rich>=13.9,<16' 'zstandard>=0.23,<1'
 	rm -f runs/site/zstandard/_cffi*  # the other of two ways to call the same library, 12 MB
