@@ -115,6 +115,16 @@ class Protocol(DocumentSync):
             return
         self.handle_message(response)
 
+    def _handle_response(
+        self, msg_id: int | str, result: Any | None = None, error: types.ResponseError | None = None
+    ) -> None:
+        """An answer that comes after its time has nobody to take it; pygls would raise."""
+        waiting = self._request_futures.get(msg_id)
+        if waiting is not None and waiting.cancelled():
+            del self._request_futures[msg_id]
+            return
+        super()._handle_response(msg_id, result, error)
+
     def _is_known(self, method: str) -> bool:
         return method in self.fm.builtin_features or method in self.fm.features
 

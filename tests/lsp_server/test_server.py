@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import json
 import subprocess
@@ -160,3 +161,12 @@ def test_an_answer_of_the_wrong_form_is_an_error_for_who_waits() -> None:
 def _split(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Notifications and answers."""
     return [m for m in messages if "method" in m], [m for m in messages if "method" not in m]
+
+
+def test_an_answer_after_its_time_is_let_go() -> None:
+    protocol = create_server().protocol
+    late: concurrent.futures.Future[object] = concurrent.futures.Future()
+    late.cancel()
+    protocol._request_futures["late"] = late
+    protocol._handle_response("late", result=None)  # `receive` would log what is raised here
+    assert "late" not in protocol._request_futures

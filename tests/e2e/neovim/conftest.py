@@ -22,6 +22,7 @@ EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors")) / 
 ARTIFACTS = ROOT / "build" / "screenshots"
 VERSIONS = ("0.12", "0.11")
 INIT = """\
+vim.lsp.config('diffill', { settings = { diffill = { confidence = 0 } } }) -- what is shown must not hang on the weights
 vim.keymap.set('i', '<Tab>', '<Plug>(diffill-accept)')
 vim.keymap.set('i', '<C-f>', '<Plug>(diffill-accept-word)')
 vim.keymap.set('i', '<C-e>', '<Plug>(diffill-accept-line)')
@@ -57,9 +58,7 @@ def setup(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
 def window(home: Home) -> Iterator[Editor]:
     """One Neovim that stays open from test to test, as a person's does."""
     with ExitStack() as stack:
-        editor = _start(stack, home)
-        editor.wait_ready()
-        yield editor
+        yield _start(stack, home)
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def last_screen(request: pytest.FixtureRequest, log_without_errors: None) -> Ite
     yield
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     stem = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
-    for editor in request.node.funcargs.values():
+    for editor in (request.node.funcargs or {}).values():
         if isinstance(editor, Editor):
             (ARTIFACTS / f"neovim-{stem}.ansi").write_text(editor.screen(), "utf-8")
 

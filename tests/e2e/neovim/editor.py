@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pynvim
 
-HANG_GUARD_SECONDS = 90.0
+HANG_GUARD_SECONDS = 45.0
 POLL_SECONDS = 0.01
 NAMESPACES = ("nvim.lsp.inline_completion", "diffill.ghost_text")
 _Found = TypeVar("_Found")
@@ -47,9 +47,9 @@ class Home:
         return self.directory / "state" / "nvim" / "lsp.log"
 
     def errors(self) -> list[str]:
-        """Lines that Neovim's language client takes for errors or warnings."""
+        """Lines that Neovim's language client takes for errors or warnings; what ruff writes for itself is not ours."""
         lines = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
-        return [line for line in lines if line.startswith(("[ERROR]", "[WARN]"))]
+        return [line for line in lines if line.startswith(("[ERROR]", "[WARN]")) and '/ruff"' not in line]
 
 
 @dataclass(kw_only=True)

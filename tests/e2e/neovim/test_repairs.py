@@ -56,7 +56,9 @@ def test_the_actions_of_neovim_itself_do_it_too(editor: Editor) -> None:
     start_ruff(editor)
     editor.command("1")
     editor.lua(
-        "vim.lsp.buf.code_action({ apply = true, filter = function(a) return a.title:match('^Fix this') ~= nil end })"
+        "local found = vim.tbl_map(function(d) return d.user_data.lsp end, vim.diagnostic.get(0)) "
+        "local function ours(action) return action.title:match('^Fix this') ~= nil end "
+        "vim.lsp.buf.code_action({ apply = true, filter = ours, context = { diagnostics = found } })"
     )
     wait_for("the fix", lambda: "import os" not in editor.lines())
 
