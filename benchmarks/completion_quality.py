@@ -1,6 +1,7 @@
 """What is shown by itself in repositories that the model has not seen: how often it is right, parses, or repeats.
 
-    python benchmarks/completion_quality.py REPOSITORY... [--count 300] [--seed 0] [--json] [--context]
+    python -m benchmarks.completion_quality REPOSITORY... [--count 300] [--seed 0] [--context]
+                                             [--outcomes FILE] [--json]
 
 Every case is a cursor in a real file: the rest of its line is taken away, or the whole body of an empty block. The
 answer comes from the use case that the language server calls, with the real model. *Right* means that its first line
@@ -14,7 +15,6 @@ import asyncio
 import json
 import random
 import re
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -23,6 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.report import show
 from diffill.lsp_server.completion import Completion, complete
 from diffill.lsp_server.confidence import chance
 from diffill.lsp_server.context import Context
@@ -224,11 +225,7 @@ def main() -> None:
     outcomes = asyncio.run(run(chosen, arguments.repositories, console, context=arguments.context))
     if arguments.outcomes:
         arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes), "utf-8")
-    report = summary(outcomes)
-    if arguments.json:
-        json.dump(report, sys.stdout, indent=2)
-        return
-    Console().print(report)
+    show(summary(outcomes), as_json=arguments.json)
 
 
 if __name__ == "__main__":

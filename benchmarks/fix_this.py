@@ -1,6 +1,6 @@
 """What `Fix this` offers on faults put into a repository that the model has not seen, and whether ruff agrees.
 
-    python benchmarks/fix_this.py REPOSITORY [--count 100] [--seed 0] [--json]
+    python -m benchmarks.fix_this REPOSITORY [--count 100] [--seed 0] [--json]
 
 Every fault is one change to one file after which ruff reports something that it did not report before. What is offered
 as verified is linted once more here, independently of the check, and must clear the fault and add nothing.
@@ -26,6 +26,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.report import show
 from diffill.lsp_server.documents import Document
 from diffill.lsp_server.repair.fault import Fault
 from diffill.lsp_server.repair.linter import lint
@@ -134,18 +135,8 @@ def document(path: Path, text: str) -> Document:
 
 def ruff(path: Path, text: str) -> Counter[tuple[str, str]]:
     """Ruff asked on its own, without the code under measurement."""
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--ignore-noqa",
-        "--no-cache",
-        "--exit-zero",
-        "--output-format",
-        "json",
-    ]
-    command += ["--extend-select", "F", "--stdin-filename", str(path), "-"]
+    options = "--ignore-noqa --no-cache --exit-zero --output-format json --extend-select F --stdin-filename"
+    command = [sys.executable, "-m", "ruff", "check", *options.split(), str(path), "-"]
     process = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     return Counter((str(item["code"]), " ".join(item["message"].split())) for item in json.loads(process.stdout))
 
@@ -212,14 +203,18 @@ def summary(rows: list[dict[str, object]]) -> dict[str, object]:
     }
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repository", type=Path)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="every case too")
+    parser.add_argument("--json", action="store_true", help="One JSON document on standard output, with every case.")
     arguments = parser.parse_args()
     report = asyncio.run(measure(arguments.repository, count=arguments.count, seed=arguments.seed))
     if not arguments.json:
         del report["cases"]
-    print(json.dumps(report, indent=1))
+    show(report, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    main()

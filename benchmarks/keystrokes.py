@@ -10,8 +10,6 @@ two pipes included, from sending `didChange` and `inlineCompletion` together to 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import psutil
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.report import show
 from tests.lsp_client import LspClient, inline_params, insert, lsp_client
 
 METHOD = "textDocument/inlineCompletion"
@@ -119,10 +118,7 @@ def main() -> None:
         report: dict[str, Any] = {"rows": [keystroke_row(client, lines, arguments.keys) for lines in arguments.lines]}
         if arguments.hour:
             report["hour"] = hour(client, console)
-    if arguments.json:
-        json.dump(report, sys.stdout, indent=2)
-    else:
-        Console().print(report)
+    show(report, as_json=arguments.json)
 
 
 if __name__ == "__main__":

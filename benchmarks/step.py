@@ -1,6 +1,6 @@
 """Time of a step, of a prompt and of whole answers on this CPU: the native program, and with `--twin` its plain twin.
 
-    python benchmarks/step.py > benchmarks/step.json
+    python -m benchmarks.step [--twin] [--json] > benchmarks/step.json
 
 In milliseconds: the median of the processor's time on one core, and the best time by the clock on all cores. A step is
 its forward pass and the decision on all of its rows. Rates of whole answers are by the clock.
@@ -8,11 +8,10 @@ its forward pass and the decision on all of its rows. Rates of whole answers are
 
 from __future__ import annotations
 
+import argparse
 import functools
-import json
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from benchmarks.report import show
 from diffill.model.checkpoint import load_checkpoint
 from diffill.model.config import DEFAULT_CHECKPOINT, ModelConfig
 from diffill.model.engine import BlockDecoder, load_decoder
@@ -125,6 +125,10 @@ def answers(decoder: BlockDecoder, tokenizer: Tokenizer) -> list[dict[str, objec
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--twin", action="store_true", help="The plain twin too.")
+    parser.add_argument("--json", action="store_true", help="One JSON document on standard output.")
+    arguments = parser.parse_args()
     process = psutil.Process()
     before = process.memory_info().rss
     loads = []
@@ -136,13 +140,13 @@ def main() -> None:
     spoken = answers(decoder, tokenizer)
     resident = process.memory_info().rss
     networks = {"native": decoder.network}
-    if "--twin" in sys.argv[1:]:
+    if arguments.twin:
         networks["plain"] = plain_twin()
     for network in networks.values():
         network.use_cores(available_cores())
     text = tokenizer.encode("".join(path.read_text("utf-8") for path in sorted(SAMPLES.glob("*.py"))))
     text = (text * 4)[: max(CONTEXTS) + 1]
-    report = {
+    report: dict[str, object] = {
         "machine": f"{platform.machine()}, {available_cores()} cores, torch {torch.__version__}",
         "model": ModelConfig.load(DEFAULT_CHECKPOINT).name,
         "load_s": {"first": loads[0], "second": loads[1]},
@@ -152,7 +156,7 @@ def main() -> None:
         "prompts_ms": prompts(networks, text),
         "modes": spoken,
     }
-    print(json.dumps(report, indent=1))
+    show(report, as_json=arguments.json)
 
 
 if __name__ == "__main__":

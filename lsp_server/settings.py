@@ -59,13 +59,13 @@ def read_settings(values: object) -> tuple[Settings, list[str]]:
     for name, value in values.items():
         if name in _EXTENSION_KEYS or value is None:
             continue
-        setting = _SETTINGS.get(name)
+        setting = SETTINGS.get(name)
         if setting is None:
             problems.append(f"diffill.{name}: there is no such setting")
             continue
         key, is_valid, expected = setting
         if is_valid(value):
-            accepted[key] = value
+            accepted[key] = tuple(value) if isinstance(value, list) else value
         else:
             problems.append(f"diffill.{name}: {expected} is expected; the default is used")
     if accepted.get("device") == "auto":
@@ -95,7 +95,7 @@ def _one_of(literal: object) -> tuple[Callable[[object], bool], str]:
 
 
 # Name in the editor: field, check, what is expected.
-_SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
+SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
     "mode": ("mode", *_one_of(Mode)),
     "device": ("device", lambda value: isinstance(value, str) and value != "", "the name of a device"),
     "enable": ("enable", _is_language_map, "an object of language ids and true or false"),

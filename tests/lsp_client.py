@@ -231,12 +231,16 @@ def insert(line: int, character: int, text: str, *, end: tuple[int, int] | None 
 def lsp_client(
     *, configuration: Any = None, answers_requests: bool = True, directory: str | None = None, **fake: str
 ) -> Iterator[LspClient]:
-    """A server with its own fake engine. `fake` are the settings of the fake, in lower case: `answer`, `delay`, …"""
+    """A server with its own fake engine and its own figures.
+
+    `fake` are the settings of the fake engine, in lower case: `answer`, `delay`, …
+    """
     # Not pytest's directory: the path of a socket has about a hundred bytes at most.
     with tempfile.TemporaryDirectory(prefix="dfl-", ignore_cleanup_errors=True) as runtime:
         client = LspClient(
             environment={
                 "DIFFILL_RUNTIME_DIR": runtime,
+                "DIFFILL_STATE_DIR": f"{runtime}/state",
                 "DIFFILL_ENGINE_COMMAND": shlex.join(FAKE_ENGINE),
                 **{f"DIFFILL_FAKE_{name.upper()}": value for name, value in fake.items()},
             },
