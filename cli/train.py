@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,10 +14,19 @@ import click
 from .problem import one_line
 
 if TYPE_CHECKING:
+    from diffill.training.corpus.workers import Progress as OnProgress
     from diffill.training.stage import Stage
     from diffill.training.trainer import TrainConfig
 
 Config = TypeVar("Config", bound="TrainConfig")
+
+
+config_option = click.option(
+    "--config", "path", type=click.Path(path_type=Path), required=True, help="JSON file; see training/configs."
+)
+seconds_option = click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's."
+)
 
 
 @click.group()
@@ -27,9 +37,9 @@ def train() -> None:
 @train.command()
 @click.option("--gguf", "source", type=click.Path(path_type=Path), required=True, help="Quantised start weights.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Checkpoint directory to write.")
-@click.option("--name", default="start", show_default=True)
+@click.option("--name", default="start", show_default=True, help="Name of the checkpoint.")
 def convert(source: Path, out: Path, name: str) -> None:
-    """GGUF to a full-precision checkpoint with our control tokens."""
+    """Make start weights: GGUF to a full-precision checkpoint with our control tokens."""
     from diffill.training.convert import convert_gguf
 
     with one_line():
@@ -37,86 +47,74 @@ def convert(source: Path, out: Path, name: str) -> None:
 
 
 @train.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
+@config_option
 def pack(path: Path) -> None:
-    """Package archives to packed rows of examples."""
-    from rich.progress import Progress
-
+    """Pack a corpus into rows of examples, for all stages."""
     from diffill.training.config import read_config
     from diffill.training.prepare import PrepareConfig, prepare
 
-    with one_line(), Progress(console=_stderr()) as progress:
-        tasks = {stage: progress.add_task(stage, total=None) for stage in ("read", "pack")}
-        report = prepare(
-            read_config(path, PrepareConfig),
-            on_progress=lambda stage, done, total: progress.update(tasks[stage], completed=done, total=total),
-        )
+    with one_line(), _packing_bar() as show:
+        report = prepare(read_config(path, PrepareConfig), on_progress=show)
+    click.echo(json.dumps(report, indent=2))
+
+
+@train.command("pack-edits")
+@config_option
+def pack_edits(path: Path) -> None:
+    """Pack edit pairs into rows, for stage C."""
+    from diffill.training import edit_examples
+    from diffill.training.config import read_config
+
+    with one_line(), _packing_bar() as show:
+        report = edit_examples.pack_edits(read_config(path, edit_examples.EditRowsConfig), on_progress=show)
     click.echo(json.dumps(report, indent=2))
 
 
 @train.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+@config_option
+@seconds_option
 def causal(path: Path, seconds: float | None) -> None:
-    """Stage A: code and holes to fill, every token from those before it."""
+    """Train stage A: code and holes to fill, every token from those before it."""
     from diffill.training.causal import CausalConfig, CausalStage
 
     run_stage(path, CausalConfig, CausalStage, seconds)
 
 
 @train.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+@config_option
+@seconds_option
 def joint(path: Path, seconds: float | None) -> None:
-    """Stage B: causal and denoising losses together, until the budget is spent."""
+    """Train stage B: causal and denoising losses together."""
     from diffill.training.joint import JointConfig, JointStage
 
     run_stage(path, JointConfig, JointStage, seconds)
 
 
-@train.command("pack-edits")
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-def pack_edits(path: Path) -> None:
-    """Edit pairs to packed rows for stage C."""
-    from rich.progress import Progress
-
-    from diffill.training import edit_examples
-    from diffill.training.config import read_config
-
-    with one_line(), Progress(console=_stderr()) as progress:
-        task = progress.add_task("pack", total=None)
-        report = edit_examples.pack_edits(
-            read_config(path, edit_examples.EditRowsConfig),
-            on_progress=lambda stage, done: progress.update(task, completed=done),
-        )
-    click.echo(json.dumps(report, indent=2))
-
-
 @train.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+@config_option
+@seconds_option
 def edit(path: Path, seconds: float | None) -> None:
-    """Stage C: drafts to keep, substitute, delete from and insert into, beside stage B."""
+    """Train stage C: drafts to mend, beside what stage B learns."""
     from diffill.training.edit import EditConfig, EditStage
 
     run_stage(path, EditConfig, EditStage, seconds)
 
 
 @train.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+@config_option
+@seconds_option
 def order(path: Path, seconds: float | None) -> None:
-    """Stage D: the states of the model's own best denoising orders."""
+    """Train stage D: the states of the model's own best orders."""
     from diffill.training.order import OrderConfig, OrderStage
 
     run_stage(path, OrderConfig, OrderStage, seconds)
 
 
 @train.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Wall-clock budget in place of the config's.")
+@config_option
+@seconds_option
 def policy(path: Path, seconds: float | None) -> None:
-    """Stage E: fewer passes on blocks that the model fills itself, as its causal head allows."""
+    """Train stage E: fewer passes on blocks that the model fills."""
     from diffill.training.on_policy import PolicyConfig, PolicyStage
 
     run_stage(path, PolicyConfig, PolicyStage, seconds)
@@ -164,7 +162,7 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True), help="When mode `diffusion` places a token.")
 @click.option("--revise/--no-revise", default=None, help="Whether mode `diffusion` may change placed tokens, at 0.9.")
 def export(checkpoint: Path, out: Path, bfloat16: bool, revise: bool | None, **changes: Any) -> None:
-    """Full precision to the int8 shards that ship, with the way they decode best."""
+    """Write the int8 shards that ship, with how they decode best."""
     import dataclasses
     import shutil
 
@@ -188,6 +186,15 @@ def export(checkpoint: Path, out: Path, bfloat16: bool, revise: bool | None, **c
             for path in map(checkpoint.joinpath, (HISTORY_FILE, RUN_FILE, METRICS_FILE)):
                 if path.exists():
                     shutil.copyfile(path, out / path.name)
+
+
+@contextlib.contextmanager
+def _packing_bar() -> Iterator[OnProgress]:
+    from rich.progress import Progress
+
+    with Progress(console=_stderr()) as progress:
+        task = progress.add_task("pack", total=None)
+        yield lambda stage, done, total: progress.update(task, completed=done, total=total)
 
 
 def _stderr() -> Any:

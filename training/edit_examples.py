@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import os
 import random
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,19 +14,20 @@ import msgspec
 from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_prompt
 from diffill.model.tokenizer import END_OF_MIDDLE, Tokenizer
 
-from .edits import EditPair, read_pairs
+from .corpus.workers import Progress, run_all, worker_pool
+from .edits import EditPair
+from .edits.shards import Shard, read_index, read_shard
 from .examples import Example
 from .packing import pack, save_rows
 
 REPORT_FILE = "report.json"
-PAIRS_PER_SHARD = 4000
 
 
 class EditRowsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which pairs are packed, and how."""
 
     pairs: Path
-    """Directory that `diffill train pack-edits` reads with `edits.read_pairs`."""
+    """A directory that `diffill corpus edits` wrote."""
     tokenizer: Path
     """A checkpoint directory."""
     out: Path
@@ -41,38 +41,29 @@ class EditRowsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Share of the sources (repositories, archives) whose pairs only measure."""
     no_instruction: float = 0.3
     """Share of pairs whose instruction is withheld: people press `Fix this` without a diagnostic too."""
-    limit: int | None = None
-    """At most this many pairs are read."""
     seed: int = 0
 
 
-def pack_edits(
-    config: EditRowsConfig, *, on_progress: Callable[[str, int], None] = lambda stage, done: None
-) -> dict[str, object]:
-    """Tokenise and pack; returns the report that is also written beside the rows.
+class _Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one shard of pairs, besides the rows that are trained on."""
+
+    kinds: Counter[str]
+    dropped: int
+    measured: list[Example]
+
+
+def pack_edits(config: EditRowsConfig, *, on_progress: Progress = lambda stage, done, total: None) -> dict[str, object]:
+    """Tokenise and pack on all cores; returns the report that is also written beside the rows.
 
     Raises:
         ValueError: there are no pairs, or none that fits the budgets.
     """
-    tokenizer, generator = Tokenizer.load(config.tokenizer), random.Random(config.seed)
-    kinds: Counter[str] = Counter()
-    dropped = shards = 0
-    measured: list[Example] = []
-    pairs = itertools.islice(read_pairs(config.pairs), config.limit)
-    while part := list(itertools.islice(pairs, PAIRS_PER_SHARD)):
-        trained: list[Example] = []
-        for pair in part:
-            example = edit_example(pair, tokenizer, config, generator)
-            if example is None:
-                dropped += 1
-                continue
-            kinds[pair.kind] += 1
-            (measured if is_held_out(pair, config.held_out) else trained).append(example)
-        path = config.out / f"train-{shards:03d}"
-        if trained and not path.exists():
-            save_rows(path, pack(trained, config.row_length))
-        shards += 1
-        on_progress("pack", sum(kinds.values()))
+    shards = read_index(config.pairs).shards
+    with worker_pool(min(len(shards), os.cpu_count() or 1) or 1) as pool:
+        parts = run_all(pool, _pack_shard, [(config, *numbered) for numbered in enumerate(shards)], "pack", on_progress)
+    kinds = sum((part.kinds for part in parts), Counter[str]())
+    dropped = sum(part.dropped for part in parts)
+    measured = [example for part in parts for example in part.measured]
     if not kinds:
         raise ValueError(f"pairs: {config.pairs} holds no pair within the budgets ({dropped} are longer)")
     if measured and not (config.out / "held-out").exists():
@@ -80,6 +71,25 @@ def pack_edits(
     report: dict[str, object] = {"kinds": dict(kinds), "dropped": dropped, "held_out": len(measured)}
     (config.out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     return report
+
+
+def _pack_shard(job: tuple[EditRowsConfig, int, Shard]) -> _Packed:
+    """Write the rows of one shard of pairs, unless they are there already."""
+    config, number, shard = job
+    tokenizer, generator = Tokenizer.load(config.tokenizer), random.Random(config.seed + number)
+    kinds: Counter[str] = Counter()
+    trained: list[Example] = []
+    measured: list[Example] = []
+    pairs = read_shard(config.pairs / shard.file, shard.sha256)
+    for pair in pairs:
+        example = edit_example(pair, tokenizer, config, generator)
+        if example is not None:
+            kinds[pair.kind] += 1
+            (measured if is_held_out(pair, config.held_out) else trained).append(example)
+    path = config.out / f"train-{number:03d}"
+    if trained and not path.exists():
+        save_rows(path, pack(trained, config.row_length))
+    return _Packed(kinds=kinds, dropped=len(pairs) - kinds.total(), measured=measured)
 
 
 def edit_example(

@@ -5,11 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import json
-import multiprocessing
-import os
 import random
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -18,6 +14,7 @@ from diffill.model.tokenizer import Tokenizer
 
 from .corpus import Document, read_documents
 from .corpus.documents import INDEX_FILE
+from .corpus.workers import Progress, run_all, worker_pool
 from .examples import ExampleConfig, examples_of
 from .packing import load_rows, pack, save_rows
 
@@ -42,9 +39,7 @@ class PrepareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: int = 0
 
 
-def prepare(
-    config: PrepareConfig, *, on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None
-) -> dict[str, object]:
+def prepare(config: PrepareConfig, *, on_progress: Progress = lambda stage, done, total: None) -> dict[str, object]:
     """Cut, tokenise and pack; returns the report that is also written beside the rows.
 
     Rows are written shard by shard; a shard that is already there is kept, so an interrupted run resumes.
@@ -63,12 +58,8 @@ def prepare(
         for index, at in enumerate(range(0, len(train), FILES_PER_SHARD))
     ]
     jobs += [(config, "held-out", measured, config.seed)] if measured else []
-    context = multiprocessing.get_context("spawn")  # fork and the tokenizer's threads do not mix
-    tokens = 0
-    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=context) as pool:
-        for done, count in enumerate(pool.map(_pack_shard, jobs), start=1):
-            tokens += count
-            on_progress("pack", done, len(jobs))
+    with worker_pool(None) as pool:
+        tokens = sum(run_all(pool, _pack_shard, jobs, "pack", on_progress))
     report: dict[str, object] = {
         "corpus_sha256": hashlib.sha256((config.corpus / INDEX_FILE).read_bytes()).hexdigest(),
         "files": len(train),

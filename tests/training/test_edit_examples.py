@@ -84,6 +84,18 @@ def test_rows_report_and_sides(config: EditRowsConfig) -> None:
     assert is_held_out(pair(3), 0.3) == is_held_out(pair(3, source="owner/name3@def:other.py"), 0.3)
 
 
+def test_shards_are_packed_by_processes_of_their_own(config: EditRowsConfig, tmp_path: Path) -> None:
+    shards = [
+        write_shard(tmp_path / "two" / f"{name}.zst", [pair(number) for number in numbers])
+        for name, numbers in (("one", range(30)), ("two", range(30, 60)))
+    ]
+    write_index(tmp_path / "two", shards)
+    report = pack_edits(msgspec.structs.replace(config, pairs=tmp_path / "two"))
+    assert (report["kinds"], report["dropped"]) == ({"commit": 60}, 0)
+    rows = [load_rows(config.out / name) for name in ("train-000", "train-001", "held-out")]
+    assert sum(int((part.tokens == UPDATED).sum()) for part in rows) == 60
+
+
 def test_the_command_and_its_refusals(config: EditRowsConfig, tmp_path: Path) -> None:
     path = tmp_path / "edit-rows.json"
     values = {"pairs": str(config.pairs), "tokenizer": str(config.tokenizer), "out": str(config.out)}

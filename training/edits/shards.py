@@ -61,18 +61,26 @@ def read_shard(path: Path, sha256: str) -> list[EditPair]:
         raise ValueError(f"pairs: {path}: {error}") from None
 
 
-def read_pairs(directory: Path) -> Iterator[EditPair]:
-    """Every pair of a finished build, shard by shard; shuffled when they were built.
+def read_index(directory: Path) -> Index:
+    """The shards of a finished build; their pairs were shuffled when they were built.
 
     Raises:
-        ValueError: the index is missing or broken, or a shard is not the listed one.
+        ValueError: the index is missing or broken.
     """
     path = directory / INDEX_FILE
     try:
-        index = msgspec.json.decode(path.read_bytes(), type=Index)
+        return msgspec.json.decode(path.read_bytes(), type=Index)
     except OSError as error:
         raise ValueError(f"pairs: cannot read {path}: {error.strerror}") from None
     except msgspec.MsgspecError as error:
         raise ValueError(f"pairs: {path}: {error}") from None
-    for shard in index.shards:
+
+
+def read_pairs(directory: Path) -> Iterator[EditPair]:
+    """Every pair of a finished build, shard by shard.
+
+    Raises:
+        ValueError: the index is missing or broken, or a shard is not the listed one.
+    """
+    for shard in read_index(directory).shards:
         yield from read_shard(directory / shard.file, shard.sha256)
