@@ -60,7 +60,10 @@ def pin(kind: Any, name: str, version: str, languages: tuple[str, ...], path: Pa
 @corpus.command()
 @config_option
 def fetch(path: Path) -> None:
-    """Download the archives that are missing, with pip, npm, apt-get and git; nothing is installed."""
+    """Download the archives that are missing; nothing is installed.
+
+    With pip, npm, apt-get and git.
+    """
     from diffill.training.config import read_config
     from diffill.training.corpus.build import CorpusConfig, read_manifests
     from diffill.training.corpus.fetch import fetch
@@ -80,7 +83,7 @@ def fetch(path: Path) -> None:
 @config_option
 @json_option
 def build(path: Path, as_json: bool) -> None:
-    """Archives to shards of documents and tokens; goes on where an earlier run stopped."""
+    """Build the documents and tokens from the archives; a stopped run goes on."""
     from diffill.training.config import read_config
     from diffill.training.corpus.build import CorpusConfig, build
 
@@ -114,7 +117,7 @@ def bundle(source: Path, out: Path, pieces: str, level: int, processes: int | No
 @click.option("--tokenizer", type=click.Path(path_type=Path), help="Checkpoint directory; makes token shards too.")
 @processes_option
 def unbundle(source: Path, out: Path, tokenizer: Path | None, processes: int | None) -> None:
-    """Make the corpus of a bundle again, on all cores and without a network."""
+    """Make the corpus of a bundle again, without a network."""
     from diffill.training.corpus.bundle import unbundle
 
     with _one_line(), _bars() as show:

@@ -24,7 +24,7 @@ config_option = click.option(
 @click.command()
 @config_option
 def fetch_edits(path: Path) -> None:
-    """Download the releases and histories that edit pairs are made from; nothing is installed."""
+    """Download the releases and histories that are missing; nothing is installed."""
     from diffill.training.config import read_config
     from diffill.training.edits.build import BuildConfig
     from diffill.training.edits.fetch import fetch_sources
@@ -41,7 +41,7 @@ def fetch_edits(path: Path) -> None:
 @config_option
 @json_option
 def edits(path: Path, as_json: bool) -> None:
-    """Histories, releases and the corpus to edit pairs; goes on where an earlier run stopped."""
+    """Build edit pairs from histories, releases and the corpus; a stopped run goes on."""
     import msgspec
 
     from diffill.training.config import read_config
@@ -59,7 +59,10 @@ def edits(path: Path, as_json: bool) -> None:
 @config_option
 @json_option
 def faults(path: Path, as_json: bool) -> None:
-    """One fault in each of many held-out files, for `diffill eval repair`."""
+    """Put one fault into each of many held-out files.
+
+    `diffill eval repair` measures with them.
+    """
     import msgspec
 
     from diffill.training.config import read_config

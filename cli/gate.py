@@ -39,7 +39,7 @@ def gate(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure NEW, and refuse it with exit code 1 when it is worse than OLD.
+    """Measure NEW; exit code 1 when it is worse than OLD.
 
     Judged cases are kept: a gate that was ended goes on where it stopped, and OLD is measured once. The rule is stated
     in `diffill.training.evaluation.comparison` and printed with the verdict.
@@ -80,7 +80,10 @@ def gate(
 @click.option("--write", is_flag=True, help="Write the best settings into the checkpoint's config.json.")
 @json_option
 def sweep(checkpoint: Path | None, path: Path, count: int | None, write: bool, as_json: bool) -> None:
-    """Find the decoding settings that suit a checkpoint, on held-out files and never on a benchmark."""
+    """Find the decoding settings that suit a checkpoint.
+
+    On held-out files, never on a benchmark.
+    """
     import msgspec
 
     from diffill.training.config import read_config
@@ -114,7 +117,10 @@ def sweep(checkpoint: Path | None, path: Path, count: int | None, write: bool, a
 def draw_report(
     gate_file: Path | None, sweep_file: Path | None, metrics: tuple[Path, ...], out: Path, title: str
 ) -> None:
-    """One page: loss curves, the speed-quality front, before and after with intervals. PNG, and HTML in one file."""
+    """Draw one page of a gate, a sweep and training runs.
+
+    Loss curves, the speed-quality front, before and after with intervals: PNG, and HTML in one file.
+    """
     from diffill.training.evaluation.page import write_report
 
     try:

@@ -24,7 +24,7 @@ COMMANDS = {
     "remote": ("diffill.cli.remote:remote", "Train on a rented machine without a network."),
     "setup": ("diffill.cli.setup:setup", "Install the plugin of an editor and check it."),
     "stats": ("diffill.cli.stats:stats", "Report acceptance, retention and times on this machine."),
-    "train": ("diffill.cli.train:train", "Run one training stage."),
+    "train": ("diffill.cli.train:train", "Make a model: start weights, rows, training stages, export."),
 }
 
 

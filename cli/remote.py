@@ -19,9 +19,15 @@ def remote() -> None:
 @remote.command()
 @click.argument("directory", type=DIRECTORY)
 @click.option("--out", type=DIRECTORY, required=True, help="Empty or new directory for the pieces.")
-@click.option("--megabytes", type=click.FloatRange(0, min_open=True), default=16.0, show_default=True)
+@click.option(
+    "--megabytes",
+    type=click.FloatRange(0, min_open=True),
+    default=16.0,
+    show_default=True,
+    help="Largest size of a piece.",
+)
 def split(directory: Path, out: Path, megabytes: float) -> None:
-    """Files of DIRECTORY to pieces of at most --megabytes (2^20 bytes)."""
+    """Split the files of DIRECTORY into pieces of at most --megabytes (2^20 bytes)."""
     from diffill.training.remote import pieces
 
     with one_line():
@@ -31,9 +37,9 @@ def split(directory: Path, out: Path, megabytes: float) -> None:
 
 @remote.command()
 @click.argument("pieces", type=DIRECTORY)
-@click.option("--out", type=DIRECTORY, required=True)
+@click.option("--out", type=DIRECTORY, required=True, help="Directory to write.")
 def join(pieces: Path, out: Path) -> None:
-    """Pieces to the files that they were made of."""
+    """Put the files together again that PIECES were made of."""
     from diffill.training.remote import pieces as module
 
     with one_line():
@@ -45,7 +51,9 @@ def join(pieces: Path, out: Path) -> None:
 @click.argument("directory", type=DIRECTORY)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), required=True, help="Until the deadline.")
 def start(plan: Path, directory: Path, seconds: float) -> None:
-    """Run PLAN, a JSON list of argument lists, in the background; state and log in DIRECTORY.
+    """Run PLAN in the background.
+
+    PLAN is a JSON list of argument lists; its state and log are in DIRECTORY.
 
     `{seconds_left}` in an argument becomes the seconds until the deadline.
     """
@@ -78,7 +86,10 @@ def watch(directory: Path, seconds: float, metrics: Path | None, quiet: bool) ->
 @remote.command()
 @click.argument("directory", type=DIRECTORY)
 def finish(directory: Path) -> None:
-    """End the step that runs, as a training stage does with its weights saved; the plan goes on."""
+    """End the step that runs; the plan goes on.
+
+    A training stage saves its weights first.
+    """
     from diffill.training.remote import plan as module
 
     with one_line():

@@ -11,37 +11,25 @@ Shapes: B rows, C clean tokens, N noisy tokens = K blocks of S, L learned places
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import log
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer
 
 from .batch import Batch
-from .corruption import CorruptionConfig, corrupt
 from .loss import stream_loss, stream_states
 from .rollout import NEVER, CleanContext, Rollout, roll_out
-from .row_store import RowStore
-from .stage import Forward, Losses, Turn
-from .trainer import TrainConfig
+from .stage import Forward, Losses
+from .whole_blocks import WholeBlocks, WholeBlocksConfig, log_probabilities
 
 
-class PolicyConfig(TrainConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PolicyConfig(WholeBlocksConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Stage E."""
 
-    rows: Path
-    """Rows of stage B: `train-*` and `held-out`."""
-    block_size: int = 8
-    noisy_length: int = 128
-    threshold: float = 0.8
-    """The sampler's; that of decoding."""
     accepted: float = 0.3
     """A token is verified when the frozen causal head gives it this share of its best token's probability."""
     progress_weight: float = 3.0
@@ -56,9 +44,9 @@ class PolicyConfig(TrainConfig, frozen=True, kw_only=True, forbid_unknown_fields
     """Of the running mean of the verified share, a batch."""
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "accepted"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
+        super().__post_init__()
+        if not 0.0 < self.accepted <= 1.0:
+            raise ValueError(f"accepted: {self.accepted} is not in (0, 1]")
         if not 0.0 <= self.memory < 1.0 or self.first_batches < 1:
             raise ValueError(
                 f"memory, first_batches: {self.memory} is not in [0, 1), or {self.first_batches} not above 0"
@@ -98,27 +86,16 @@ class Verdict:
     """# [B, N] bool"""
 
 
-class PolicyStage:
+class PolicyStage(WholeBlocks):
     """Rows of stage B with blocks masked whole; the model fills them, and learns from one state on the way."""
 
     name = "policy"
 
     def __init__(self, config: PolicyConfig) -> None:
+        super().__init__(config)
         self.config = config
-        self.corruption = CorruptionConfig(
-            block_size=config.block_size, noisy_length=config.noisy_length, full_mask=1.0, substitute=0.0
-        )
-        self.rows = RowStore(config.rows, seed=config.seed)
         self.guard = Guard(tolerance=config.tolerance, first=config.first_batches, memory=config.memory)
         self._teacher: Transformer | None = None
-
-    def batch(self, turn: Turn) -> Batch:
-        return corrupt(self.rows.take(turn.first_row, turn.rows), self.corruption, turn.generator)
-
-    def held_out(self, rows: int) -> Iterator[Batch]:
-        generator = np.random.default_rng(0)
-        for measured in self.rows.measured(rows, self.config.held_out_rows):
-            yield corrupt(measured, self.corruption, generator)
 
     def loss(self, model: Transformer, batch: Batch, forward: Forward) -> Losses:
         config, clean = self.config, batch.clean_length
@@ -141,8 +118,8 @@ class PolicyStage:
         # 3. The causal loss on the true text, so that the head which verifies stays what it is.
         causal = stream_loss(model, batch, hidden, denoising_weight=0.0)
         # 4. Progress and distillation at the open places.
-        log_p = _log_probabilities(model, hidden[:, clean:][open_])  # [L, V]
-        teacher = _log_probabilities(self._teacher, verdict.states[open_])
+        log_p = log_probabilities(model, hidden[:, clean:][open_])  # [L, V]
+        teacher = log_probabilities(self._teacher, verdict.states[open_])
         distillation = _mean(-(teacher.exp() * log_p).sum(dim=-1))
         own = log_p.gather(1, said.tokens[open_][:, None])[:, 0].exp()
         progress = _mean(own * verdict.verified[open_])
@@ -158,9 +135,6 @@ class PolicyStage:
         causal.parts.pop("denoising")  # nothing was learned there
         return Losses(total=total, parts=causal.parts | {name: share * part for name, part in watched.items()})
 
-    def decoding(self, config: ModelConfig, steps: int) -> ModelConfig:
-        return replace(config, block_size=self.config.block_size)
-
 
 @torch.no_grad()
 def verify(teacher: Transformer, batch: Batch, said: Rollout, *, accepted: float) -> Verdict:
@@ -174,17 +148,10 @@ def verify(teacher: Transformer, batch: Batch, said: Rollout, *, accepted: float
     shifted[:, ::size] = context.clean.gather(1, before).to(states.dtype)
     verified = torch.empty_like(said.tokens, dtype=torch.bool)
     for row in range(len(states)):  # vocabulary-sized logits of one row at a time
-        log_p = _log_probabilities(teacher, shifted[row])
+        log_p = log_probabilities(teacher, shifted[row])
         own = log_p.gather(1, said.tokens[row][:, None])[:, 0]
         verified[row] = own >= log_p.amax(dim=1) + log(accepted)
     return Verdict(states=shifted, verified=verified)
-
-
-def _log_probabilities(model: Transformer, states: Tensor) -> Tensor:
-    """[L, D] -> fp32 [L, V]; MASK is never an answer."""
-    logits = model.logits(states).float()
-    logits[:, MASK] = torch.finfo(logits.dtype).min  # not -inf: 0 x inf has no gradient
-    return logits.log_softmax(dim=-1)
 
 
 def _with_state(batch: Batch, state: Tensor) -> Batch:

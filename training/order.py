@@ -6,37 +6,25 @@ is already right its entropy is a loss, too (CAP, LLaDA2.0; certainty forcing, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer
 
 from .batch import Batch
-from .corruption import CorruptionConfig, corrupt
 from .loss import stream_loss, stream_states
 from .rollout import CleanContext, state_before
-from .row_store import RowStore
-from .stage import Forward, Losses, Turn
-from .trainer import TrainConfig
+from .stage import Forward, Losses
 from .trajectories import Trajectory, best_trajectory
+from .whole_blocks import WholeBlocks, WholeBlocksConfig, log_probabilities
 
 
-class OrderConfig(TrainConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OrderConfig(WholeBlocksConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Stage D."""
 
-    rows: Path
-    """Rows of stage B: `train-*` and `held-out`."""
-    block_size: int = 8
-    noisy_length: int = 128
-    threshold: float = 0.8
-    """A pass of a trajectory unmasks true tokens of this probability: that of decoding."""
     candidates: int = 2
     temperature: float = 0.5
     """Of the noise by which candidates differ, in nats."""
@@ -50,32 +38,21 @@ class OrderConfig(TrainConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     denoising_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("likely_share", "threshold"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}: {getattr(self, name)} is not in (0, 1]")
+        super().__post_init__()
+        if not 0.0 < self.likely_share <= 1.0:
+            raise ValueError(f"likely_share: {self.likely_share} is not in (0, 1]")
         if min(self.candidates, self.horizon) < 1:
             raise ValueError(f"candidates, horizon: {self.candidates} and {self.horizon}, at least 1 each")
 
 
-class OrderStage:
+class OrderStage(WholeBlocks):
     """Rows of stage B with blocks masked whole; what stays masked is decided in the loss, where the weights are."""
 
     name = "order"
 
     def __init__(self, config: OrderConfig) -> None:
+        super().__init__(config)
         self.config = config
-        self.corruption = CorruptionConfig(
-            block_size=config.block_size, noisy_length=config.noisy_length, full_mask=1.0, substitute=0.0
-        )
-        self.rows = RowStore(config.rows, seed=config.seed)
-
-    def batch(self, turn: Turn) -> Batch:
-        return corrupt(self.rows.take(turn.first_row, turn.rows), self.corruption, turn.generator)
-
-    def held_out(self, rows: int) -> Iterator[Batch]:
-        generator = np.random.default_rng(0)
-        for measured in self.rows.measured(rows, self.config.held_out_rows):
-            yield corrupt(measured, self.corruption, generator)
 
     def loss(self, model: Transformer, batch: Batch, forward: Forward) -> Losses:
         config = self.config
@@ -98,9 +75,6 @@ class OrderStage:
         share = batch.weight[:, batch.clean_length :].sum()
         parts = {"entropy": entropy.detach(), "passes": share * trajectory.passes.float().mean()}
         return Losses(total=losses.total + config.certainty_weight * entropy, parts=losses.parts | parts)
-
-    def decoding(self, config: ModelConfig, steps: int) -> ModelConfig:
-        return replace(config, block_size=self.config.block_size)
 
 
 def state_of(batch: Batch, trajectory: Trajectory, step: Tensor, config: OrderConfig) -> Batch:
@@ -129,9 +103,7 @@ def state_of(batch: Batch, trajectory: Trajectory, step: Tensor, config: OrderCo
 def entropy_where_right(model: Transformer, batch: Batch, hidden: Tensor) -> Tensor:
     """Weighted sum of the entropy at learned noisy places whose best token is the true one, in nats."""
     noisy = batch.learned[batch.learned % batch.tokens.shape[1] >= batch.clean_length]
-    logits = model.logits(hidden.flatten(0, 1)[noisy]).float()
-    logits[:, MASK] = torch.finfo(logits.dtype).min  # not -inf: 0 x inf has no gradient
-    log_p = logits.log_softmax(dim=-1)
+    log_p = log_probabilities(model, hidden.flatten(0, 1)[noisy])
     right = log_p.argmax(dim=-1) == batch.target.flatten()[noisy]
     entropy = -(log_p.exp() * log_p).sum(dim=-1)
     total: Tensor = (entropy * right * batch.weight.flatten()[noisy]).sum()
