@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .location import Location, LocationType
-from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
+from .options import adapter_option, checkpoint_option, device_option, engine_settings, json_option, mode_option
 from .problem import engine_problem
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def _position(document: Document, offset: int) -> dict[str, int]:
 @click.option("--max-tokens", type=click.IntRange(1, 1024), metavar="N", help="At most this many new tokens.")
 @click.option("--trace", is_flag=True, help="Print every denoising step on standard error.")
 @checkpoint_option
+@adapter_option
 @json_option
 def complete(
     location: Location,
@@ -84,6 +85,7 @@ def complete(
     max_tokens: int | None,
     trace: bool,
     checkpoint: Path | None,
+    adapter: str | None,
     as_json: bool,
 ) -> None:
     """Complete the code at one position of a file.
@@ -94,7 +96,7 @@ def complete(
         document, offset = location.open()
     except ValueError as error:
         raise click.UsageError(f"FILE:LINE:COL: {error}") from None
-    settings = engine_settings(checkpoint=checkpoint, device=device)
+    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=location.file)
     answer = asyncio.run(_ask(document, offset, settings=settings, mode=mode, max_tokens=max_tokens, trace=trace))
     if as_json:
         import msgspec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .loading import LoadingBar
-from .options import checkpoint_option, device_option, engine_settings, json_option
+from .options import adapter_option, checkpoint_option, device_option, engine_settings, json_option
 from .problem import engine_problem
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ def engine() -> None:
 @engine.command()
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
-def start(checkpoint: Path | None, device: str | None, as_json: bool) -> None:
+def start(checkpoint: Path | None, adapter: str | None, device: str | None, as_json: bool) -> None:
     """Start the engine if none runs, and wait until it is ready."""
-    settings = engine_settings(checkpoint=checkpoint, device=device)
+    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=Path.cwd())
 
     async def wait(client: EngineClient) -> EngineStatus:
         with LoadingBar() as bar:
@@ -49,11 +50,12 @@ def start(checkpoint: Path | None, device: str | None, as_json: bool) -> None:
 @engine.command()
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
 @click.pass_context
-def stop(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
+def stop(ctx: click.Context, checkpoint: Path | None, adapter: str | None, device: str | None, as_json: bool) -> None:
     """Stop the engine; what it is decoding is cancelled."""
-    settings = engine_settings(checkpoint=checkpoint, device=device)
+    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=Path.cwd())
     stopped = _ask(settings, lambda client: client.stop())
     _report(settings, None, as_json, "stopped" if stopped else "none was running")
     ctx.exit(0 if stopped else 1)
@@ -62,11 +64,12 @@ def stop(ctx: click.Context, checkpoint: Path | None, device: str | None, as_jso
 @engine.command()
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
 @click.pass_context
-def status(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
+def status(ctx: click.Context, checkpoint: Path | None, adapter: str | None, device: str | None, as_json: bool) -> None:
     """Show what the engine is doing."""
-    settings = engine_settings(checkpoint=checkpoint, device=device)
+    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=Path.cwd())
     current = _ask(settings, lambda client: client.status())
     _report(settings, current, as_json, "none is running")
     ctx.exit(0 if current else 1)
@@ -112,6 +115,8 @@ def _report(settings: EngineSettings, status: EngineStatus | None, as_json: bool
         }
         click.echo(json.dumps(document))
         return
-    what = f"{model.name} {model.hash} on {model.device}" if model else f"{status.detail} ({status.progress:.0%})"
+    tuned = f" with {model.adapter}" if model and model.adapter else ""
+    loaded = f"{model.name} {model.hash}{tuned} on {model.device}" if model else ""
+    what = loaded or f"{status.detail} ({status.progress:.0%})"
     click.echo(f"engine: {status.state}: {what}")
     click.echo(f"process {status.pid}, up {status.uptime_s:.0f} s, {status.requests} requests, in {directory}")

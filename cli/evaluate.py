@@ -9,7 +9,7 @@ import click
 
 from .case_bar import case_bar
 from .gate import draw_report, gate, sweep
-from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
+from .options import adapter_option, checkpoint_option, device_option, engine_settings, json_option, mode_option
 from .problem import one_line
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ evaluate.add_command(draw_report)
 @mode_option
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
 def infilling(
     tasks: Path,
@@ -58,6 +59,7 @@ def infilling(
     mode: Mode,
     device: str | None,
     checkpoint: Path | None,
+    adapter: str | None,
     as_json: bool,
 ) -> None:
     """Fill holes in Python programs and run their tests.
@@ -69,7 +71,7 @@ def infilling(
 
     with one_line("--"):
         cases = load_cases(tasks, limit=limit)
-    decoder, tokenizer = _model(checkpoint, device)
+    decoder, tokenizer = _model(checkpoint, device, adapter)
     with case_bar(len(cases)) as show:
         report = evaluate_infilling(
             cases, decoder, tokenizer, mode=mode, max_tokens=max_tokens, seed=seed, on_case=show
@@ -91,6 +93,7 @@ def infilling(
 @mode_option
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
 def repair(
     tasks: Path,
@@ -100,6 +103,7 @@ def repair(
     mode: Mode,
     device: str | None,
     checkpoint: Path | None,
+    adapter: str | None,
     as_json: bool,
 ) -> None:
     """Repair code with tests or diagnostics, and leave correct code alone.
@@ -114,7 +118,7 @@ def repair(
         repairs = [repair for repair in load_repairs(tasks, limit=limit) if not parts or repair.part in parts]
         if not repairs:
             raise ValueError(f"part: {tasks} holds no case of {', '.join(parts)}")
-    decoder, tokenizer = _model(checkpoint, device)
+    decoder, tokenizer = _model(checkpoint, device, adapter)
     with case_bar(len(repairs)) as show:
         report = evaluate_repairs(repairs, decoder, tokenizer, mode=mode, seed=seed, on_case=show)
     _print(report, as_json)
@@ -123,41 +127,51 @@ def repair(
 @evaluate.command()
 @click.argument("repo", type=click.Path(path_type=Path))
 @click.option("--n", "count", type=click.IntRange(min=1), default=300, show_default=True, help="Holes.")
+@click.option("--since", metavar="COMMIT", help="Only lines that no file held at this commit of the repository.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws holes and bootstrap samples."
 )
 @mode_option
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
 def holes(
-    repo: Path, count: int, seed: int, mode: Mode, device: str | None, checkpoint: Path | None, as_json: bool
+    repo: Path,
+    count: int,
+    since: str | None,
+    seed: int,
+    mode: Mode,
+    device: str | None,
+    checkpoint: Path | None,
+    adapter: str | None,
+    as_json: bool,
 ) -> None:
     """Take single lines out of the files of REPO and see whether they come back."""
     from diffill.training.evaluation.holes import evaluate_holes, punch_holes
 
     with one_line():
-        punched = punch_holes(repo, count=count, seed=seed)
-    decoder, tokenizer = _model(checkpoint, device)
+        punched = punch_holes(repo, count=count, seed=seed, since=since)
+    decoder, tokenizer = _model(checkpoint, device, adapter)
     with case_bar(len(punched)) as show:
         report = evaluate_holes(punched, decoder, tokenizer, mode=mode, seed=seed, on_case=show)
     _print(report, as_json)
 
 
-def load_decoder(checkpoint: Path, device: str) -> Decoder:
+def load_decoder(checkpoint: Path, device: str, adapter: Path | None = None) -> Decoder:
     """The network in this process: an evaluation does not share the warm engine with people who type."""
     from diffill.model.engine import load_decoder
 
     with one_line():
-        return load_decoder(checkpoint=checkpoint, device=device, on_progress=lambda share: None)
+        return load_decoder(checkpoint=checkpoint, device=device, adapter=adapter)
 
 
-def _model(checkpoint: Path | None, device: str | None) -> tuple[Decoder, Tokenizer]:
+def _model(checkpoint: Path | None, device: str | None, adapter: str | None) -> tuple[Decoder, Tokenizer]:
     from .complete import load_tokenizer
 
-    settings = engine_settings(checkpoint=checkpoint, device=device)
+    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter)
     tokenizer = load_tokenizer(settings.checkpoint)
-    return load_decoder(settings.checkpoint, settings.device), tokenizer
+    return load_decoder(settings.checkpoint, settings.device, settings.adapter), tokenizer
 
 
 def _print(report: Report, as_json: bool) -> None:
@@ -166,7 +180,8 @@ def _print(report: Report, as_json: bool) -> None:
 
         click.echo(msgspec.json.encode(report))
         return
-    click.echo(f"{report.model.name} {report.model.hash} on {report.device}, mode {report.mode}")
+    tuned = f" with {report.model.adapter}" if report.model.adapter else ""
+    click.echo(f"{report.model.name} {report.model.hash}{tuned} on {report.device}, mode {report.mode}")
     for name, part in (report.parts or {report.suite: report}).items():
         low, high = part.ci95
         cleared = "" if part.cleared is None else f", diagnostics cleared {part.cleared:.1%}"

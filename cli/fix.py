@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .location import FileLine, FileLineType
-from .options import checkpoint_option, device_option, engine_settings, json_option, mode_option
+from .options import adapter_option, checkpoint_option, device_option, engine_settings, json_option, mode_option
 from .problem import engine_problem
 from .replace_file import replace_text
 
@@ -71,6 +71,7 @@ class Report:
 @mode_option
 @device_option
 @checkpoint_option
+@adapter_option
 @json_option
 @click.pass_context
 def fix(
@@ -81,6 +82,7 @@ def fix(
     mode: Mode,
     device: str | None,
     checkpoint: Path | None,
+    adapter: str | None,
     as_json: bool,
 ) -> None:
     """Repair what the tools report in a file: ruff for Python, the grammar for other languages.
@@ -95,7 +97,7 @@ def fix(
         raise click.UsageError(f"FILE[:LINE]: {error}") from None
     if instruction and place.line is None:
         raise click.UsageError("--instruction: name the line that it is for, as FILE:LINE.")
-    settings = engine_settings(checkpoint=checkpoint, device=device)
+    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=place.file)
     report = asyncio.run(_run(document, place.line, instruction, settings=settings, mode=mode))
     changed = report.text != report.before
     if apply_ and changed:

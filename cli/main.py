@@ -12,6 +12,7 @@ import click
 
 EXIT_INTERRUPTED = 130
 COMMANDS = {
+    "adapter": ("diffill.cli.adapter:adapter", "Install, choose and check adapters of the model."),
     "bench": ("diffill.cli.bench:bench", "Measure speed on this machine."),
     "complete": ("diffill.cli.complete:complete", "Complete the code at one position of a file."),
     "corpus": ("diffill.cli.corpus:corpus", "Build the text that a model is trained on."),
@@ -19,6 +20,7 @@ COMMANDS = {
     "doctor": ("diffill.cli.doctor:doctor", "Report what is found and chosen here, and why."),
     "engine": ("diffill.cli.engine:engine", "Start, stop or look at the warm engine."),
     "eval": ("diffill.cli.evaluate:evaluate", "Measure the quality of a checkpoint."),
+    "finetune": ("diffill.cli.finetune:finetune", "Tune the model on a repository of yours."),
     "fix": ("diffill.cli.fix:fix", "Repair what the tools report in a file."),
     "lsp": ("diffill.cli.lsp:lsp", "Run the language server on stdio."),
     "remote": ("diffill.cli.remote:remote", "Train on a rented machine without a network."),

@@ -37,19 +37,45 @@ def checkpoint_option(command: Command) -> Command:
     )(command)
 
 
+def adapter_option(command: Command) -> Command:
+    return click.option(
+        "--adapter",
+        metavar="NAME|DIR",
+        help="Adapter, installed or in a directory, in place of the one chosen for the workspace.",
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
 
 
-def engine_settings(*, checkpoint: Path | None, device: str | None) -> EngineSettings:
+def engine_settings(
+    *, checkpoint: Path | None, device: str | None, adapter: str | None = None, place: Path | None = None
+) -> EngineSettings:
     """Settings from the options, else from the environment, else the defaults.
 
+    Args:
+        adapter: a directory, or the name of an installed one.
+        place: what is worked on; see `EngineSettings.from_environment`.
+
     Raises:
-        click.UsageError: an environment variable holds an unusable value.
+        click.UsageError: an environment variable holds an unusable value, or there is no such adapter.
     """
     from diffill.model.client import EngineSettings
 
     try:
-        return EngineSettings.from_environment(checkpoint=checkpoint, device=device)
+        path = adapter_directory(adapter) if adapter else None
+        return EngineSettings.from_environment(checkpoint=checkpoint, device=device, adapter=path, place=place)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def adapter_directory(adapter: str) -> Path:
+    """A directory as it is, a name from the store.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    from diffill.model.adapter_store import AdapterStore
+
+    return path if (path := Path(adapter)).is_dir() else AdapterStore().find(adapter).path

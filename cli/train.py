@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -123,33 +122,16 @@ def policy(path: Path, seconds: float | None) -> None:
 def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], seconds: float | None) -> None:
     """One stage from its configuration; SIGINT and SIGTERM end it early and keep what it learned."""
     import msgspec
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from diffill.training.config import read_config
-    from diffill.training.trainer import Interrupted, Trainer
+    from diffill.training.trainer import Trainer
 
-    # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
-    asked_to_stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda caught, frame: asked_to_stop.append(caught))
+    from .training_bar import training_bar
 
-    columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with one_line(), Progress(*columns, console=_stderr(), refresh_per_second=1) as progress:
+    with one_line(), training_bar() as show:
         config = read_config(path, kind)
         config = config if seconds is None else msgspec.structs.replace(config, seconds=seconds)
-        trainer = Trainer(config, stage(config))
-        task = progress.add_task("measuring", total=1.0)
-
-        def show(record: dict[str, Any]) -> None:
-            losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("causal", "denoising") if name in record)
-            speed = f"{record['tokens_per_second']:.0f} tokens/s"
-            if "mfu" in record:
-                speed += f"  MFU {record['mfu']:.1%}"
-            progress.update(task, completed=record["progress"], description=f"step {record['step']}  {losses}  {speed}")
-            if asked_to_stop:
-                raise Interrupted
-
-        click.echo(json.dumps(trainer.run(show)))
+        click.echo(json.dumps(Trainer(config, stage(config)).run(show)))
 
 
 @train.command()

@@ -163,8 +163,11 @@ class Server(LanguageServer):
         from diffill.model.client import EngineClient, EngineSettings
         from diffill.model.tokenizer import Tokenizer
 
+        from .ignored import path_of
+
         device = self.session.settings.device if self.session else ""
-        settings = EngineSettings.from_environment(device=device or None)
+        root = path_of(self._folders[0]) if self._folders else None
+        settings = EngineSettings.from_environment(device=device or None, place=root)
         return EngineClient(settings), Tokenizer.load(settings.checkpoint)
 
     def _on_readiness(self, readiness: Readiness) -> None:

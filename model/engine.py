@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .adapter import load_adapter
 from .cache import PAGE_SLOTS, CacheFull, KVCache
 from .checkpoint import checkpoint_hash
 from .config import ModelConfig
@@ -201,34 +202,40 @@ class BlockDecoder:
 
 
 def load_decoder(
-    *, checkpoint: Path, device: str = "auto", on_progress: Callable[[float], None] = lambda share: None
+    *,
+    checkpoint: Path,
+    device: str = "auto",
+    adapter: Path | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> BlockDecoder:
-    """Load a checkpoint directory onto a device.
+    """Load a checkpoint directory onto a device, with an adapter merged into it if one is given.
 
     Raises:
-        ValueError: the checkpoint is missing or broken, or the device is not there; one line.
+        ValueError: the checkpoint or the adapter is missing or broken, they do not belong together, or the device is
+            not there; one line.
     """
     if not checkpoint.is_dir():
         raise ValueError(f"checkpoint: {checkpoint} is not a directory")
     chosen, _ = choose_device(device)
     tokenizer = Tokenizer.load(checkpoint)
-    network = load_network(checkpoint, device=torch.device(chosen), on_progress=on_progress)
+    loaded = load_adapter(adapter, base=checkpoint) if adapter else None
+    network = load_network(checkpoint, device=torch.device(chosen), adapter=loaded, on_progress=on_progress)
     config = network.config
     if tokenizer.vocabulary_size != config.vocabulary_size:
         raise ValueError(
             f"checkpoint: {checkpoint}: tokenizer.json has {tokenizer.vocabulary_size} tokens, "
             f"config.json says {config.vocabulary_size}"
         )
-    info = model_info(config, checkpoint_hash(checkpoint), chosen)
+    info = model_info(config, checkpoint_hash(checkpoint), chosen, adapter=loaded.identity if loaded else None)
     return BlockDecoder(network, tokenizer=tokenizer, info=info)
 
 
-def model_info(config: ModelConfig, hash_: str, device: str) -> ModelInfo:
+def model_info(config: ModelConfig, hash_: str, device: str, *, adapter: str | None = None) -> ModelInfo:
     """What a loaded checkpoint is, for those who ask."""
     return ModelInfo(
         name=config.name,
         hash=hash_,
-        adapter=None,
+        adapter=adapter,
         device=device,
         vocabulary_size=config.vocabulary_size,
         block_size=config.block_size,

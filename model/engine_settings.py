@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .adapter_store import AdapterStore
 from .config import DEFAULT_CHECKPOINT
 from .runtime_directory import RuntimeDirectory, default_directory
 
@@ -20,6 +21,8 @@ class EngineSettings:
 
     checkpoint: Path = DEFAULT_CHECKPOINT
     device: str = "auto"
+    adapter: Path | None = None
+    """Directory of an adapter that is merged into the weights."""
     directory: Path | None = None
     """Private directory of the socket; None is the user's runtime directory."""
     command: tuple[str, ...] | None = None
@@ -41,11 +44,17 @@ class EngineSettings:
         *,
         checkpoint: Path | None = None,
         device: str | None = None,
+        adapter: Path | None = None,
+        place: Path | None = None,
         directory: Path | None = None,
         command: tuple[str, ...] | None = None,
         idle_seconds: float | None = None,
     ) -> EngineSettings:
-        """What is given here, else DIFFILL_CHECKPOINT, _DEVICE, _RUNTIME_DIR, _ENGINE_COMMAND, else the defaults.
+        """What is given here, else DIFFILL_CHECKPOINT, _DEVICE, _ADAPTER, _RUNTIME_DIR, _ENGINE_COMMAND, else defaults.
+
+        Args:
+            place: a file or folder that is worked on. The adapter that was chosen for it (`diffill adapter use`) is
+                taken, where neither an adapter nor a checkpoint is named.
 
         Raises:
             ValueError: a value is unusable; the line names the variable.
@@ -58,9 +67,14 @@ class EngineSettings:
                 raise ValueError(f"DIFFILL_ENGINE_COMMAND: {error}") from None
             if not command:
                 raise ValueError("DIFFILL_ENGINE_COMMAND: it is empty")
+        if adapter is None and environment["ADAPTER"]:
+            adapter = Path(environment["ADAPTER"])
+        if adapter is None and place is not None and not (checkpoint or environment["CHECKPOINT"]):
+            adapter = AdapterStore().chosen(place)
         return cls(
             checkpoint=checkpoint or Path(environment["CHECKPOINT"] or cls.checkpoint),
             device=device or environment["DEVICE"] or cls.device,
+            adapter=adapter,
             directory=directory or (Path(environment["RUNTIME_DIR"]) if environment["RUNTIME_DIR"] else None),
             command=command,
             idle_seconds=cls.idle_seconds if idle_seconds is None else idle_seconds,
@@ -69,7 +83,12 @@ class EngineSettings:
     def runtime_directory(self) -> RuntimeDirectory:
         """Where this engine is found."""
         path = self.directory.absolute() if self.directory else default_directory()
-        return RuntimeDirectory(path=path, checkpoint=self.checkpoint.absolute(), device=self.device)
+        return RuntimeDirectory(
+            path=path,
+            checkpoint=self.checkpoint.absolute(),
+            device=self.device,
+            adapter=self.adapter.absolute() if self.adapter else None,
+        )
 
 
-_VARIABLES = ("CHECKPOINT", "DEVICE", "RUNTIME_DIR", "ENGINE_COMMAND")
+_VARIABLES = ("CHECKPOINT", "DEVICE", "ADAPTER", "RUNTIME_DIR", "ENGINE_COMMAND")

@@ -26,6 +26,7 @@ class Launch:
             *(settings.command or SERVICE_COMMAND),
             *("--checkpoint", str(self._directory.checkpoint)),
             *("--device", settings.device),
+            *(("--adapter", str(self._directory.adapter)) if self._directory.adapter else ()),
             *("--directory", str(self._directory.path)),
             *("--idle-seconds", str(settings.idle_seconds)),
         ]

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .adapter import Adapter, merge
 from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint
 from .config import ModelConfig
 from .cpu import packable, runs_here
@@ -21,9 +22,16 @@ from .transformer import Transformer
 
 
 def load_network(
-    directory: Path, *, device: torch.device, on_progress: Callable[[float], None] = lambda share: None
+    directory: Path,
+    *,
+    device: torch.device,
+    adapter: Adapter | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> Network:
     """Build the network of a checkpoint on a device: int8 on the CPU where it is stored so, bf16 on an accelerator.
+
+    Args:
+        adapter: merged into the weights; it was checked against this checkpoint.
 
     Raises:
         ValueError: a broken checkpoint, or weights of another shape than `config.json` says; one line.
@@ -35,6 +43,8 @@ def load_network(
     with torch.device("meta"):
         model = Transformer(config)
     _check_shapes(directory, model, tensors)
+    if adapter is not None:
+        merge(tensors, adapter)
     network = build_network(config, tensors, device=device)
     tensors.clear()
     _give_back_memory()

@@ -34,6 +34,13 @@ def without_secrets(text: str) -> str:
     return _ASSIGNED.sub(rf"\1\2{MASK_TEXT}\2", text)
 
 
+def secret_lines(text: str) -> list[int]:
+    """Where `without_secrets` masks something: lines, from 1."""
+    patterns = [_PRIVATE_KEY, _ASSIGNED, *(pattern for one in _detectors() for pattern in one.denylist)]
+    starts = {match.start() for pattern in patterns for match in pattern.finditer(text)}
+    return sorted({text.count("\n", 0, start) + 1 for start in starts})
+
+
 @cache
 def _detectors() -> list[RegexBasedDetector]:
     """Those that know one issuer's form; by entropy or keyword alone every table of hashes would be found."""

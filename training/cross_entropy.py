@@ -57,7 +57,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         measure = _compiled_chunk_loss() if states.is_cuda else chunk_loss
         nats = torch.empty(len(states), device=states.device)
         to_states = torch.empty_like(states) if learn else None
-        to_head = torch.zeros_like(head, dtype=torch.float32) if learn else None
+        learn_head = learn and ctx.needs_input_grad[1]  # a frozen head saves a third of its products
+        to_head = torch.zeros_like(head, dtype=torch.float32) if learn_head else None
         with torch.autocast(states.device.type, enabled=False):
             for at in range(0, len(states), size):
                 part = slice(at, at + size)
@@ -69,8 +70,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     chunk @ low_head.T, F.pad(target[part], (0, pad)), F.pad(weight[part], (0, pad)), forbidden
                 )
                 nats[part] = values[: len(values) - pad]
-                if to_states is not None and to_head is not None:
+                if to_states is not None:
                     to_states[part] = (slope @ low_head)[: len(values) - pad]
+                if to_head is not None:
                     to_head += slope.T @ chunk
         if learn:
             ctx.save_for_backward(to_states, to_head)
@@ -81,7 +83,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         to_states, to_head = ctx.saved_tensors
         scale = gradients[0]
-        return to_states * scale, to_head * scale, None, None, None, None, None
+        return to_states * scale, None if to_head is None else to_head * scale, None, None, None, None, None
 
 
 @functools.cache

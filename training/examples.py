@@ -77,6 +77,13 @@ def _infill(
     text: str, nodes: list[tuple[int, int]], tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
 ) -> Example | None:
     start, end = hole(text, nodes, config.holes, generator)
+    return infill_example(text, start, end, tokenizer, config, generator)
+
+
+def infill_example(
+    text: str, start: int, end: int, tokenizer: Tokenizer, config: ExampleConfig, generator: random.Random
+) -> Example | None:
+    """The example of a hole `[start, end)`, in characters; None when it is blank or over the budget."""
     if text[start - 1 : start] == " " and text[start : start + 1] != " ":
         start -= 1  # a cursor behind a space is asked for the space too: see `model.fim.cut_before_cursor`
     middle = tokenizer.encode(text[start:end])

@@ -21,7 +21,8 @@ def rate(*, peak: float, step: int, warmup_steps: int, progress: float, decay_sh
 
 def optimizer(model: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
     """AdamW with decay on the matrices only; norms and the embedding are left alone."""
-    decayed = [p for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name]
-    rest = [p for name, p in model.named_parameters() if p.dim() != 2 or "embedding" in name]
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for name, p in trained if p.dim() == 2 and "embedding" not in name]
+    rest = [p for name, p in trained if p.dim() != 2 or "embedding" in name]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=0.0, betas=ADAM_BETAS, fused=True)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import torch
 
-from diffill.model.checkpoint import dequantize, load_checkpoint, save_checkpoint
+from diffill.model.checkpoint import dequantize, load_checkpoint
 from diffill.model.device import choose_device
 from diffill.model.tokenizer import Tokenizer
 from diffill.model.transformer import Transformer
@@ -31,6 +31,7 @@ from .prefetch import ahead
 from .schedule import CLIP_NORM, optimizer, rate
 from .stage import Stage, Turn
 from .throughput import peak_flops, training_flops
+from .trained_weights import AllWeights, TrainedWeights
 
 RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
 
@@ -85,7 +86,11 @@ class Work:
 class Trainer:
     """Owns the weights, the optimizer and the files of one run."""
 
-    def __init__(self, config: TrainConfig, stage: Stage) -> None:
+    def __init__(self, config: TrainConfig, stage: Stage, weights: TrainedWeights | None = None) -> None:
+        """
+        Args:
+            weights: which of them are trained; all by default.
+        """
         for name in ("seconds", "rows_per_step", "micro_batches", "max_steps"):
             if not getattr(config, name) > 0:
                 raise ValueError(f"{name}: {getattr(config, name)} is not positive")
@@ -93,7 +98,7 @@ class Trainer:
             raise ValueError(
                 f"rows_per_step: {config.rows_per_step} is not a multiple of micro_batches {config.micro_batches}"
             )
-        self.config, self.stage = config, stage
+        self.config, self.stage, self.weights = config, stage, weights or AllWeights()
         self.device, _ = choose_device(config.device)
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
@@ -107,12 +112,13 @@ class Trainer:
                 f"start: {config.start} has weights of another shape: {str(error).splitlines()[-1].strip()}"
             ) from None
         self.model.to(self.device)
+        self.weights.prepare(self.model)
         self.optimizer = optimizer(self.model, weight_decay=config.weight_decay)
         if config.compile:
             compile_layers(self.model)
         self.forward = hidden_states
         self.peak_flops = peak_flops(self.device)
-        self.before = History.of(config.start, stage.name)
+        self.before = self.weights.before(config.start, config.out, stage.name)
         self.step = 0
         self.tokens = 0
 
@@ -163,17 +169,15 @@ class Trainer:
         return last
 
     def save(self) -> None:
-        """Write the fp32 weights and their history beside the old ones and rename."""
-        weights = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
+        """Write what is trained and its history beside the old ones and rename."""
         history = self.history()
-        save_checkpoint(
+        self.weights.save(
             self.config.out,
+            self.model,
             config=self.stage.decoding(dataclasses.replace(self.model_config, name=self.config.name), history.steps),
-            weights=weights,
             tokenizer=self.tokenizer,
-            dtype=torch.float32,
+            history=history,
         )
-        history.save(self.config.out)
 
     def history(self) -> History:
         """What the weights in memory have been through in this stage."""

@@ -48,22 +48,31 @@ class CommittedFile:
 
 
 class History:
-    """The commits of one repository; its bare clone is where `diffill corpus fetch` puts it."""
+    """The commits of one repository that lead to one of them."""
 
-    def __init__(self, archives: Path, package: Package) -> None:
-        """Raises ValueError when the clone is missing or does not hold the pinned commit."""
-        self.name = package.name
-        path = git_directory(archives, package)
+    def __init__(self, path: Path, head: str, *, name: str) -> None:
+        """
+        Args:
+            path: a repository, bare or not.
+            head: any name of a commit.
+            name: of the repository, for the sources of pairs.
+
+        Raises:
+            ValueError: there is no repository, or it does not hold the commit.
+        """
+        self.name = name
         try:
             self._git = pygit2.Repository(str(path), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
-            self._head = self._git[package.version].peel(pygit2.Commit).id
+            self._head = self._git.revparse_single(head).peel(pygit2.Commit).id
         except (pygit2.GitError, KeyError, ValueError) as error:
-            raise ValueError(f"archives: {path} does not hold commit {package.version}: {error}") from None
+            raise ValueError(f"{path} does not hold commit {head}: {error}") from None
 
-    def commits(self, since: datetime.date) -> list[str]:
-        """Ids of all commits with one parent since a date, newest first."""
+    def commits(self, since: datetime.date, *, behind: str | None = None) -> list[str]:
+        """Ids of all commits with one parent since a date, newest first; without those that lead to `behind`."""
         earliest = datetime.datetime.combine(since, datetime.time(), datetime.timezone.utc).timestamp()
         walk = self._git.walk(self._head, SortMode.TOPOLOGICAL | SortMode.TIME)
+        if behind is not None:
+            walk.hide(pygit2.Oid(hex=behind))
         return [str(commit.id) for commit in walk if len(commit.parents) == 1 and commit.commit_time >= earliest]
 
     def files(self, commit_id: str, refusals: collections.Counter[str]) -> Iterator[CommittedFile]:
@@ -117,6 +126,18 @@ class History:
             return None if b"\r" in data else data.decode("utf-8")
         except UnicodeDecodeError:
             return None
+
+
+def pinned_history(archives: Path, package: Package) -> History:
+    """The history of a bare clone where `diffill corpus fetch` puts it.
+
+    Raises:
+        ValueError: the clone is missing or does not hold the pinned commit.
+    """
+    try:
+        return History(git_directory(archives, package), package.version, name=package.name)
+    except ValueError as error:
+        raise ValueError(f"archives: {error}") from None
 
 
 def clean_subject(subject: str) -> str:

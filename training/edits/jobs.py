@@ -12,7 +12,7 @@ import msgspec
 
 from ..corpus.documents import DocumentShard, decode_documents, read_shard
 from ..corpus.manifest import Package
-from .history import History
+from .history import pinned_history
 from .injected import CATALOGUES, injected_pairs
 from .options import EditOptions, Refusals
 from .pair import EditPair
@@ -73,7 +73,7 @@ def pairs_of(job: Job, archives: Path, corpus: Path, options: EditOptions, refus
     """
     generator = random.Random(f"{options.seed} {job.name}")
     if isinstance(job, HistoryJob):
-        history = History(archives, job.package)
+        history = pinned_history(archives, job.package)
         commits = history.commits(job.since)
         random.Random(options.seed).shuffle(commits)
         pairs = commit_pairs(history, commits[job.index :: job.slices], options, refusals, generator)

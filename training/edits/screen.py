@@ -63,16 +63,25 @@ class PairScreen:
 
     def refusal(self, pair: EditPair) -> str | None:
         """The reason `pair` stays out, or None."""
-        text = pair.prefix + pair.before + pair.after + pair.suffix
-        if imports_held_out(text):
+        if imports_held_out(_whole_text(pair)):
             return "imports a held-out package"
-        if holds_secret(text) or holds_secret(pair.instruction):
-            return "secret"
-        if max(map(len, text.split("\n"))) > LONGEST_LINE:
-            return "long lines"
+        if reason := pair_refusal(pair):
+            return reason
         if self._windows.contaminate(words_of(pair.prefix + pair.after + pair.suffix)):
             return "benchmark text"
         return None
+
+
+def pair_refusal(pair: EditPair) -> str | None:
+    """The reason the text of a pair is not fit for anybody's training, or None."""
+    text = _whole_text(pair)
+    if holds_secret(text) or holds_secret(pair.instruction):
+        return "secret"
+    return "long lines" if max(map(len, text.split("\n"))) > LONGEST_LINE else None
+
+
+def _whole_text(pair: EditPair) -> str:
+    return pair.prefix + pair.before + pair.after + pair.suffix
 
 
 def pair_key(pair: EditPair) -> bytes:

@@ -34,15 +34,20 @@ class Hole:
     missing: str
 
 
-def punch_holes(repository: Path, *, count: int, seed: int) -> list[Hole]:
+def punch_holes(repository: Path, *, count: int, seed: int, since: str | None = None) -> list[Hole]:
     """`count` seeded holes, files weighted by their lines.
 
+    Args:
+        since: a commit of the repository; only lines are taken out that no file held then, indentation aside. What
+            was tuned on that commit has not seen them.
+
     Raises:
-        ValueError: the directory is missing, or has no line to take out.
+        ValueError: the directory is missing, has no such commit, or has no line to take out.
     """
     if not repository.is_dir():
         raise ValueError(f"repo: {repository} is not a directory")
-    places = [(path, line) for path in _files(repository) for line in _lines(path)]
+    known = _lines_at(repository, since) if since is not None else frozenset[str]()
+    places = [(path, line) for path in _files(repository) for line in _lines(path, known)]
     if not places:
         raise ValueError(f"repo: {repository} has no source line to take out")
     generator = random.Random(seed)
@@ -100,11 +105,35 @@ def _files(repository: Path) -> Iterator[Path]:
             yield path
 
 
-def _lines(path: Path) -> Iterator[int]:
-    """Indices of the lines worth asking for: code of some length, no comment."""
+def _lines_at(repository: Path, commit: str) -> frozenset[str]:
+    """All lines of the source files of a commit, without their indentation."""
+    import pygit2
+
+    try:
+        git = pygit2.Repository(str(repository), pygit2.enums.RepositoryOpenFlag.NO_SEARCH)
+        trees = [git.revparse_single(commit).peel(pygit2.Tree)]
+    except (pygit2.GitError, KeyError, ValueError):
+        raise ValueError(f"--since: {repository} is no git repository with a commit {commit}") from None
+    lines: set[str] = set()
+    while trees:
+        for entry in trees.pop():
+            if isinstance(entry, pygit2.Tree):
+                trees.append(entry)
+            elif isinstance(entry, pygit2.Blob) and Path(entry.name or "").suffix in EXTENSIONS:
+                lines.update(map(str.strip, entry.data.decode("utf-8", "replace").splitlines()))
+    return frozenset(lines)
+
+
+def _lines(path: Path, known: frozenset[str]) -> Iterator[int]:
+    """Indices of the lines worth asking for: code of some length, no comment, none that is known."""
     for index, line in enumerate(_text(path).split("\n")):
         code = line.strip()
-        if len(code) >= 4 and len(line) <= MAX_LINE and not code.startswith(("#", "//", "*", "/*")):
+        if (
+            code not in known
+            and len(code) >= 4
+            and len(line) <= MAX_LINE
+            and not code.startswith(("#", "//", "*", "/*"))
+        ):
             yield index
 
 

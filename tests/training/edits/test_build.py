@@ -23,8 +23,7 @@ from diffill.training.edits.build import BuildConfig, build
 from diffill.training.edits.merge import PARTS
 from diffill.training.edits.options import EditOptions
 from diffill.training.edits.releases import Releases
-
-from .repository import BODIES, WorkTree, module
+from tests.training.git_repository import BODIES, WorkTree, module
 
 SECRET = "ghp_" + "a1" * 18
 

@@ -14,8 +14,8 @@ from diffill.cli.edits import faults
 from diffill.training.corpus.manifest import write_manifest
 from diffill.training.diagnostics import ruff
 from diffill.training.edits.fault_set import FaultSetConfig, make_fault_set
+from tests.training.git_repository import WorkTree
 
-from .repository import WorkTree
 from .test_build import document
 
 

@@ -14,17 +14,16 @@ from hypothesis import strategies as st
 
 from diffill.training.corpus.archives import git_directory
 from diffill.training.corpus.manifest import Package
-from diffill.training.edits.history import CommittedFile, History, clean_subject
+from diffill.training.edits.history import CommittedFile, clean_subject, pinned_history
 from diffill.training.edits.options import EditOptions
 from diffill.training.edits.real_changes import commit_pairs
-
-from .repository import BODIES, WorkTree, import_versions, module
+from tests.training.git_repository import BODIES, WorkTree, import_versions, module
 
 LONG_AGO = datetime.date(2000, 1, 1)
 
 
 def committed(archives: Path, package: Package) -> tuple[list[CommittedFile], collections.Counter[str]]:
-    history = History(archives, package)
+    history = pinned_history(archives, package)
     refusals: collections.Counter[str] = collections.Counter()
     return [file for commit in history.commits(LONG_AGO) for file in history.files(commit, refusals)], refusals
 
@@ -123,7 +122,7 @@ def test_only_changes_worth_learning_become_pairs(work: WorkTree, tmp_path: Path
         assert old in text
         text = text.replace(old, new)
         work.commit(subject, {"pkg/a.py": text, "tests/test_a.py": text})
-    history = History(tmp_path / "archives", work.publish(tmp_path / "archives", "owner/name"))
+    history = pinned_history(tmp_path / "archives", work.publish(tmp_path / "archives", "owner/name"))
     refusals: collections.Counter[str] = collections.Counter()
     options = EditOptions(no_op_share=0, empty_instruction=0)
     pairs = list(commit_pairs(history, history.commits(LONG_AGO), options, refusals, random.Random(0)))
@@ -136,7 +135,7 @@ def test_only_changes_worth_learning_become_pairs(work: WorkTree, tmp_path: Path
 
 def test_commits_before_the_date_are_not_read(work: WorkTree, tmp_path: Path) -> None:
     work.commit("Another version of it", {"pkg/a.py": "x = 1\n"})
-    history = History(tmp_path / "archives", work.publish(tmp_path / "archives", "owner/name"))
+    history = pinned_history(tmp_path / "archives", work.publish(tmp_path / "archives", "owner/name"))
     assert len(history.commits(LONG_AGO)) == 1
     assert history.commits(datetime.date(2100, 1, 1)) == []
 
@@ -158,7 +157,7 @@ def test_a_history_that_is_not_there(work: WorkTree, tmp_path: Path, name: str, 
     package = work.publish(tmp_path / "archives", "owner/name")
     missing = Package(kind="git", name=name, version=version or package.version, licence="MIT")
     with pytest.raises(ValueError, match=r"archives: .* does not hold commit") as caught:
-        History(tmp_path / "archives", missing)
+        pinned_history(tmp_path / "archives", missing)
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,139 @@
+"""`diffill finetune`: a repository of one's own to an adapter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import checkpoint_option, json_option
+from .problem import one_line
+
+if TYPE_CHECKING:
+    from diffill.model.adapter_manifest import Manifest
+    from diffill.training.finetune.plan import Plan
+
+day = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@click.argument("repo", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="ADAPTER", help="Directory to write the adapter to.")
+@click.option("--name", help="Name of the adapter; that of --out by default.")
+@click.option("--paths", multiple=True, metavar="PATTERN", help="Only files that match, as in .gitignore; repeatable.")
+@click.option("--since", type=day, help="Leave edits of older commits out.")
+@click.option("--until", type=day, help="Commits from this day on only measure; by default the newest tenth does.")
+@click.option(
+    "--max-minutes", type=click.FloatRange(0, min_open=True), default=45.0, show_default=True, help="Of training."
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Passes over the repository.")
+@click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Show what would be trained on, and end.")
+@checkpoint_option
+@json_option
+def finetune(
+    repo: Path,
+    out: Path | None,
+    name: str | None,
+    paths: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    max_minutes: float,
+    epochs: int,
+    rank: int,
+    seed: int,
+    device: str,
+    dry_run: bool,
+    checkpoint: Path | None,
+    as_json: bool,
+) -> None:
+    """Tune the model on the git repository REPO.
+
+    Read is what `git ls-files` lists, as committed, and the history of those files; nothing leaves the machine. Ctrl-C
+    ends the run early and keeps what it learned; the same command again goes on.
+    """
+    if out is None and not dry_run:
+        raise click.UsageError("--out: it says where the adapter goes; --dry-run needs none")
+    with one_line():
+        from diffill.model.config import DEFAULT_CHECKPOINT
+        from diffill.model.device import choose_device
+        from diffill.training.finetune.plan import FinetuneConfig, plan
+        from diffill.training.lora import LoraConfig
+
+        config = FinetuneConfig(
+            repository=repo,
+            base=checkpoint or DEFAULT_CHECKPOINT,
+            until=until.date() if until else None,
+            since=since.date() if since else None,
+            paths=paths,
+            epochs=epochs,
+            minutes=max_minutes,
+            device=choose_device(device)[0],
+            lora=LoraConfig(rank=rank),
+            seed=seed,
+        )
+        found = plan(config)
+    if dry_run:
+        _print(_preview(found), as_json)
+        return
+    assert out is not None  # noqa: S101 -- checked above
+    if not as_json:
+        _print(_preview(found), as_json, err=True)
+    manifest = _train(found, out, name or out.resolve().name)
+    _print({"adapter": str(out), "name": manifest.name, "base": manifest.base.hash, **manifest.metrics}, as_json)
+
+
+def _train(found: Plan, out: Path, name: str) -> Manifest:
+    from diffill.training.finetune.run import finetune as run
+
+    from .training_bar import training_bar
+
+    with one_line(), training_bar() as show:
+        return run(found, out, name, show)
+
+
+def _preview(found: Plan) -> dict[str, Any]:
+    """Everything that would be read, and why the rest would not; of secrets only where they are."""
+    selection, estimate = found.selection, found.estimate()
+    return {
+        "trained_to": found.repository.trained_to,
+        "judged_to": found.repository.judged_to,
+        "files": {document.path: len(document.text) for document in selection.documents},
+        "characters": selection.characters,
+        "refused": selection.refused,
+        "refused_by_reason": dict(selection.reasons().most_common()),
+        "edits": len(found.learned.pairs),
+        "refused_edits": dict(found.learned.refused.most_common()),
+        "later_edits": len(found.judged.pairs),
+        "secrets": [f"{place.path}:{place.line}" for place in selection.secrets],
+        "secrets_in_history": found.learned.secrets + found.judged.secrets,
+        "estimate": {
+            "tokens": estimate.tokens,
+            "steps": estimate.steps,
+            "minutes": round(estimate.minutes, 1),
+            "memory_gb": estimate.memory_gb,
+        },
+    }
+
+
+def _print(document: dict[str, Any], as_json: bool, *, err: bool = False) -> None:
+    import json
+
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    for name, value in document.items():
+        if isinstance(value, dict):
+            click.echo(f"{name}: {len(value)}" if len(value) > 12 else f"{name}:", err=err)
+            for key, what in list(value.items())[:40]:
+                click.echo(f"    {key}: {what}", err=err)
+        elif isinstance(value, list):
+            click.echo(f"{name}: {len(value)}", err=err)
+            for place in value:
+                click.echo(f"    masked or left out: {place}", err=err)
+        else:
+            click.echo(f"{name}: {value}", err=err)

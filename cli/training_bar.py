@@ -1,0 +1,37 @@
+"""The progress of a training run, and its early end by a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A callback for the trainer's records; SIGINT and SIGTERM end the run, which keeps what it learned."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from diffill.training.trainer import Interrupted
+
+    # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
+    asked_to_stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda caught, frame: asked_to_stop.append(caught))
+
+    columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=1) as progress:
+        task = progress.add_task("measuring", total=1.0)
+
+        def show(record: dict[str, Any]) -> None:
+            losses = "  ".join(f"{name} {record[name]:.3f}" for name in ("causal", "denoising") if name in record)
+            speed = f"{record['tokens_per_second']:.0f} tokens/s"
+            if "mfu" in record:
+                speed += f"  MFU {record['mfu']:.1%}"
+            progress.update(task, completed=record["progress"], description=f"step {record['step']}  {losses}  {speed}")
+            if asked_to_stop:
+                raise Interrupted
+
+        yield show

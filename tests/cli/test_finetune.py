@@ -1,0 +1,169 @@
+"""`diffill finetune` and `diffill adapter` on a small repository and a tiny model: from a checkout to a warm engine."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from diffill.cli.main import diffill
+from diffill.training.finetune.run import LOCK_FILE, WORK
+from tests.adapters import write_adapter
+from tests.command_line import private_directory, run, run_json
+from tests.tiny import tiny_checkpoint, tiny_config
+from tests.training.git_repository import BODIES, WorkTree, module
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store of its own; and the commands catch signals for their process, which here is the test's."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tiny_checkpoint(tmp_path / "base", config=tiny_config(hidden_size=32, num_heads=1, num_key_value_heads=1))
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Path:
+    tree = WorkTree(tmp_path / "team")
+    for number in range(12):
+        bodies = [*BODIES[:5], f"return first * {number} + second"]
+        tree.commit(f"Set the factor of it to {number}", {"pkg/a.py": module(*bodies)})
+    return tree.directory
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(diffill, [str(argument) for argument in arguments])
+
+
+def done(*arguments: str | Path) -> Any:
+    result = call(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def last_line(result: Result) -> str:
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_a_preview_writes_nothing(team: Path, base: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    preview = done("finetune", team, "--checkpoint", base, "--dry-run")
+    assert preview["files"].keys() == {"pkg/a.py"}
+    assert preview["edits"] > 0 and preview["later_edits"] == 1
+    assert preview["estimate"]["steps"] > 0
+    assert preview["trained_to"] != preview["judged_to"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_from_a_checkout_to_an_adapter_that_is_used(team: Path, base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "adapter"
+    command = ("finetune", team, "--out", out, "--name", "team", "--checkpoint", base, "--epochs", "12")
+    first = done(*command)
+    assert first["name"] == "team" and first["steps"] > 1
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["data"]["files"]["pkg/a.py"]["characters"] > 200
+    assert manifest["data"]["files"]["pkg/a.py"]["edits"] > 0
+    assert manifest["base"]["hash"] == first["base"]
+    assert "compute_" not in json.dumps(manifest), "no code in it"
+    assert done(*command) == first, "a run that is done is not run again"
+    assert done("adapter", "check", out, "--checkpoint", base)["files"] == 1
+    installed = done("adapter", "install", out, "--checkpoint", base, "--force")["installed"]
+    assert done("adapter", "use", "team", "--workspace", team)["used"] == installed
+    (listed,) = done("adapter", "list")["adapters"]
+    assert listed["name"] == installed and listed["used_in"] == [str(team)]
+    assert done("adapter", "rollback", "--workspace", team)["used"] is None
+    with private_directory() as directory:
+        environment = {"DIFFILL_RUNTIME_DIR": str(directory), "DIFFILL_CHECKPOINT": str(base)}
+        place = f"{team / 'pkg/a.py'}:4:5"
+        try:
+            tuned = run_json("complete", place, "--adapter", "team", "--device", "cpu", **environment)
+            assert tuned["model"]["adapter"].startswith("team ")
+            plain = run_json("complete", place, "--device", "cpu", **environment)
+            assert plain["model"]["adapter"] is None, "another engine"
+        finally:
+            run("engine", "stop", "--adapter", "team", "--device", "cpu", **environment)
+            run("engine", "stop", "--device", "cpu", **environment)
+
+
+def test_interrupted_it_goes_on(team: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffill.training.trainer import Trainer
+
+    update = Trainer._update
+
+    def interrupted(self: Trainer, *arguments: Any) -> dict[str, Any]:
+        record = update(self, *arguments)
+        if self.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return record
+
+    out = tmp_path / "adapter"
+    command = ("finetune", team, "--out", out, "--checkpoint", base, "--epochs", "12")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_update", interrupted)
+        assert done(*command)["steps"] == 2
+    assert done("adapter", "check", out, "--checkpoint", base)["metrics"]["steps"] == 2, "what was learned is whole"
+    whole = done("finetune", team, "--out", tmp_path / "whole", "--checkpoint", base, "--epochs", "12")
+    resumed = done(*command)
+    assert resumed["steps"] == whole["steps"] > 2
+    assert resumed["legs"] == 2
+    ends = [run["later_commits_after"]["causal"] for run in (resumed, whole)]
+    assert ends[0] == pytest.approx(ends[1], abs=0.2)
+
+
+def test_one_run_in_a_directory(team: Path, base: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    out = tmp_path / "adapter"
+    command = ("finetune", team, "--out", out, "--checkpoint", base, "--epochs", "1")
+    (out / WORK).mkdir(parents=True)
+    with (out / WORK / LOCK_FILE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = call(*command)
+    assert result.exit_code == 2
+    assert "--out: another run is at work in" in last_line(result)
+    done(*command)
+    made = (out / "manifest.json").read_bytes()
+    result = call(*command, "--seed", "1")
+    assert result.exit_code == 2
+    assert "holds a run on other files or with other options" in last_line(result)
+    assert (out / "manifest.json").read_bytes() == made
+
+
+def test_what_is_no_better_is_not_installed(base: Path, tmp_path: Path) -> None:
+    same = {"later_commits_before": {"causal": 2.0}, "later_commits_after": {"causal": 2.0}}
+    path = write_adapter(tmp_path / "adapter", base, metrics=dict(same))
+    result = call("adapter", "install", path, "--checkpoint", base)
+    assert result.exit_code == 1
+    assert "no better than the base" in last_line(result)
+    assert done("adapter", "list")["adapters"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("finetune", "."), "--out: it says where the adapter goes"),
+        (("finetune", "nowhere", "--dry-run"), "REPO: nowhere is not the top of a git repository"),
+        (("adapter", "install", "nowhere"), "adapter: cannot read nowhere/manifest.json: No such file"),
+        (("adapter", "use"), "NAME: name an adapter, or give --base, and not both"),
+        (("adapter", "use", "nobody"), "NAME: no adapter called nobody is installed"),
+        (("adapter", "rollback"), "--workspace: nothing was chosen for all workspaces"),
+        (("adapter", "check", "nobody"), "NAME: no adapter called nobody is installed"),
+        (("engine", "status", "--adapter", "nobody"), "NAME: no adapter called nobody is installed"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert last_line(result).startswith(f"Error: {message}")

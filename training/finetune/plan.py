@@ -1,0 +1,191 @@
+"""What a run would be trained on, found before any compute: files, edits, and how long it takes about."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from diffill.model.config import ModelConfig
+from diffill.model.tokenizer import Tokenizer
+
+from ..edit_examples import EditRowsConfig, edit_example
+from ..edits import EditPair
+from ..edits.change import split_lines
+from ..examples import Example, ExampleConfig, examples_of, infill_example
+from ..lora import LoraConfig
+from .edits import Mined, judged_edits, judged_lines, learned_edits
+from .repository import Repository
+from .selection import Selection, select
+
+CPU_TOKENS_PER_SECOND = 250.0
+"""Of 135 million parameters on two idle cores with AVX512-BF16; others are reckoned by their size."""
+CPU_PARAMETERS = 135e6
+TOKENS_OF_EXAMPLE = 250
+"""On average."""
+NOISY_LENGTH = 128
+"""Noisy tokens behind each row."""
+
+
+class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One adapter. Everything that decides what is learned; a run in a directory goes on under the same alone."""
+
+    repository: Path
+    base: Path
+    """Checkpoint directory."""
+    until: datetime.date | None = None
+    """Commits from this day on only measure; without it the newest tenth does."""
+    since: datetime.date | None = None
+    """Edits of older commits are left out."""
+    paths: tuple[str, ...] = ()
+    """Patterns of the files that are taken, as in .gitignore; all without any."""
+    epochs: int = 6
+    """Passes over the repository, each with other holes."""
+    minutes: float = 45.0
+    """Wall clock of the training, over all its legs."""
+    device: str = "cpu"
+    row_length: int = 512
+    rows_per_step: int = 2
+    """Few: on a CPU the number of updates in the time that there is counts for more."""
+    learning_rate: float = 2e-3
+    warmup_steps: int = 5
+    lora: LoraConfig = LoraConfig()
+    examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
+    edit_share: float = 0.25
+    """Share of an epoch's examples that are edits, at most; each epoch draws others."""
+    judged_rows: int = 8
+    """Rows of later commits that measure, at most."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "minutes", "rows_per_step"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
+        if not 0.0 <= self.edit_share < 1.0:
+            raise ValueError(f"edit_share: {self.edit_share} is not in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Files and edits that a configuration comes to."""
+
+    config: FinetuneConfig
+    repository: Repository
+    selection: Selection
+    learned: Mined
+    judged: Mined
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for runs that learn the same from the same."""
+        decides = (
+            msgspec.json.encode(msgspec.structs.replace(self.config, minutes=1.0), enc_hook=str),
+            self.repository.trained_to,
+            self.repository.judged_to,
+            [(document.path, document.text) for document in self.selection.documents],
+        )
+        return hashlib.sha256(msgspec.msgpack.encode(decides)).hexdigest()
+
+    def learned_examples(self, tokenizer: Tokenizer, epoch: int) -> list[Example]:
+        """One epoch in random order: fresh holes in every file, and every edit."""
+        generator = random.Random(f"{self.config.seed} {epoch}")
+        made = [
+            example
+            for document in self.selection.documents
+            for example in examples_of(document, tokenizer, self.config.examples, generator)
+        ]
+        most = self._edits_of_epoch(len(made))
+        made += self._edit_examples(generator.sample(self.learned.pairs, most), tokenizer, generator)
+        generator.shuffle(made)
+        return made
+
+    def judged_examples(self, tokenizer: Tokenizer) -> list[Example]:
+        """Lines that later commits wrote, as holes, and their edits."""
+        generator = random.Random(self.config.seed)
+        made: list[Example] = []
+        for file, start, end in judged_lines(self.repository):
+            lines = split_lines(file.text)
+            at = sum(map(len, lines[:start]))
+            example = infill_example(
+                file.text, at, at + sum(map(len, lines[start:end])), tokenizer, self.config.examples, generator
+            )
+            made += [example] if example else []
+        made += self._edit_examples(self.judged.pairs, tokenizer, generator)
+        generator.shuffle(made)
+        return made
+
+    def estimate(self) -> Estimate:
+        """From the number of examples; time for a CPU with nothing else to do."""
+        config, model = self.config, ModelConfig.load(self.config.base)
+        examples = sum(
+            max(1, round(len(document.text) / config.examples.characters_per_example))
+            for document in self.selection.documents
+        )
+        tokens = config.epochs * TOKENS_OF_EXAMPLE * (examples + self._edits_of_epoch(examples))
+        rows = math.ceil(tokens / config.row_length)
+        layer = model.hidden_size * (model.num_heads * model.head_size * 3 + 3 * model.intermediate_size)
+        parameters = model.vocabulary_size * model.hidden_size + model.num_layers * layer
+        computed = rows * (config.row_length + NOISY_LENGTH)
+        minutes = computed / (CPU_TOKENS_PER_SECOND * CPU_PARAMETERS / parameters) / 60
+        step = config.rows_per_step * (config.row_length + NOISY_LENGTH)
+        # fp32 as loaded, bf16 of the layers, and what a step keeps for its backward pass.
+        activations = step * model.num_layers * (12 * model.hidden_size + 5 * model.intermediate_size) * 2
+        return Estimate(
+            tokens=computed,
+            steps=math.ceil(rows / config.rows_per_step),
+            minutes=min(minutes, config.minutes) if config.device == "cpu" else config.minutes,
+            memory_gb=round((6 * parameters + activations) / 1e9, 1),
+        )
+
+    def _edits_of_epoch(self, holes: int) -> int:
+        share = self.config.edit_share
+        return min(len(self.learned.pairs), round(holes * share / (1.0 - share)))
+
+    def _edit_examples(
+        self, pairs: list[EditPair], tokenizer: Tokenizer, generator: random.Random
+    ) -> Iterator[Example]:
+        rows = EditRowsConfig(pairs=Path(), tokenizer=self.config.base, out=Path(), row_length=self.config.row_length)
+        for pair in pairs:
+            if (example := edit_example(pair, tokenizer, rows, generator)) is not None:
+                yield example
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a run is likely to need."""
+
+    tokens: int
+    steps: int
+    minutes: float
+    memory_gb: float
+
+
+def plan(config: FinetuneConfig) -> Plan:
+    """Read the repository; nothing is computed or written.
+
+    Raises:
+        ValueError: the repository cannot be trained on, or nothing of it may be; one line.
+    """
+    repository = Repository(config.repository, until=config.until)
+    selection = select(repository, paths=config.paths)
+    if not selection.documents:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in selection.reasons().most_common(4))
+        raise ValueError(f"REPO: {config.repository} holds no file to train on ({reasons or 'it tracks none'})")
+    return Plan(
+        config=config,
+        repository=repository,
+        selection=selection,
+        learned=learned_edits(repository, since=config.since, seed=config.seed),
+        judged=judged_edits(repository),
+    )
+
+
+def edits_by_path(pairs: list[EditPair]) -> Counter[str]:
+    return Counter(pair.source.partition(":")[2] for pair in pairs)
