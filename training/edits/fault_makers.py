@@ -9,6 +9,7 @@ from tree_sitter import Node
 from .faults import Edit, Make, Surroundings
 
 CLOSING = {b")", b"]", b"}"}
+LEAVES = ("return_statement", "raise_statement", "throw_statement", "continue_statement", "break_statement")
 
 
 def swap_token(tokens: Mapping[bytes, tuple[bytes, ...]]) -> Make:
@@ -147,6 +148,38 @@ def negated(prefix: bytes, field: str = "condition") -> Make:
         return (start, end, prefix + code) if simple else None
 
     return make
+
+
+def missing_owner(owner: bytes, field: str) -> Make:
+    """`owner` with its dot gone from the front of the member that `field` names."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        member = node.child_by_field_name(field)
+        if member is None or not text_of(node, around).startswith(owner + b"."):
+            return None
+        return node.start_byte, member.start_byte, b""
+
+    return make
+
+
+def assignment_in(*parents: str) -> Make:
+    """One equals sign in a comparison that stands directly in one of `parents`."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        equals = [child for child in node.children if child.type in ("==", "===")]
+        inside = node.parent is not None and node.parent.type in parents
+        return (equals[0].start_byte, equals[0].end_byte, b"=") if equals and inside else None
+
+    return make
+
+
+def is_guard(node: Node, around: Surroundings) -> bool:
+    """An `if` without `else` whose body only leaves."""
+    body = node.child_by_field_name("consequence")
+    if body is None or node.child_by_field_name("alternative") is not None:
+        return False
+    inside = body.named_children if body.type in ("block", "statement_block") else [body]
+    return len(inside) == 1 and inside[0].type in LEAVES
 
 
 def is_used(node: Node) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from tree_sitter import Node
 
 from .fault_makers import (
+    assignment_in,
     deleted_line,
     doubled_line,
     extra_bracket,
+    is_guard,
     is_used,
     missing_comma,
+    missing_owner,
     misspelled_name,
     negated,
     off_by_one,
@@ -76,28 +79,6 @@ CONSTANTS = {
 }
 BRACKETS = ("arguments", "formal_parameters", "array", "object", "parenthesized_expression", "statement_block")
 SIMPLE = ("expression_statement", "return_statement", "throw_statement", "lexical_declaration")
-LEAVES = ("return_statement", "throw_statement", "continue_statement", "break_statement")
-
-
-def _missing_this(node: Node, around: Surroundings) -> Edit | None:
-    part = node.child_by_field_name("property")
-    if part is None or not text_of(node, around).startswith(b"this."):
-        return None
-    return node.start_byte, part.start_byte, b""
-
-
-def _assignment_in_condition(node: Node, around: Surroundings) -> Edit | None:
-    equals = [child for child in node.children if child.type in ("===", "==")]
-    inside = node.parent is not None and node.parent.type == "parenthesized_expression"
-    return (equals[0].start_byte, equals[0].end_byte, b"=") if equals and inside else None
-
-
-def _is_guard(node: Node, around: Surroundings) -> bool:
-    body = node.child_by_field_name("consequence")
-    if body is None or node.child_by_field_name("alternative") is not None:
-        return False
-    inside = body.named_children if body.type == "statement_block" else [body]
-    return len(inside) == 1 and inside[0].type in LEAVES
 
 
 def _unclosed_string(node: Node, around: Surroundings) -> Edit | None:
@@ -136,16 +117,16 @@ JAVASCRIPT_FAULTS: Catalogue = {
     "negated-condition": kind("if_statement", "while_statement", make=negated(b"!")),
     "missing-return": kind("return_statement", make=without_word(b"return")),
     "missing-await": kind("await_expression", make=without_word(b"await")),
-    "missing-this": kind("member_expression", make=_missing_this),
+    "missing-this": kind("member_expression", make=missing_owner(b"this", "property")),
     "missing-import": kind("import_statement", make=deleted_line),
     "missing-comma": kind("arguments", "array", "object", "formal_parameters", make=missing_comma),
-    "deleted-guard": kind("if_statement", make=on(_is_guard, deleted_line)),
+    "deleted-guard": kind("if_statement", make=on(is_guard, deleted_line)),
     "deleted-statement": kind(*SIMPLE, make=deleted_line),
     "doubled-line": kind("expression_statement", "return_statement", make=doubled_line),
     "unclosed-bracket": kind(*BRACKETS, make=unclosed_bracket),
     "extra-bracket": kind(*BRACKETS, make=extra_bracket),
     "unclosed-string": kind("string", "template_string", make=_unclosed_string),
     "string-prefix": kind("template_string", make=_template_as_string),
-    "assignment-in-condition": kind("binary_expression", make=_assignment_in_condition),
+    "assignment-in-condition": kind("binary_expression", make=assignment_in("parenthesized_expression")),
     "constant-binding": kind("lexical_declaration", make=_constant_binding),
 }

@@ -7,11 +7,14 @@ import re
 from tree_sitter import Node
 
 from .fault_makers import (
+    assignment_in,
     deleted_line,
     doubled_line,
     extra_bracket,
+    is_guard,
     is_used,
     missing_comma,
+    missing_owner,
     misspelled_name,
     negated,
     off_by_one,
@@ -104,15 +107,8 @@ UNUSED_MODULES = (
 COLON = ("if_statement", "elif_clause", "else_clause", "for_statement", "while_statement", "with_statement")
 BLOCKS = (*COLON, "function_definition", "class_definition", "try_statement", "except_clause")
 BRACKETS = ("argument_list", "parameters", "list", "dictionary", "tuple", "parenthesized_expression", "subscript")
+CONDITIONAL = ("if_statement", "elif_clause", "while_statement")
 SIMPLE = ("expression_statement", "return_statement", "raise_statement", "assert_statement")
-LEAVES = ("return_statement", "raise_statement", "continue_statement", "break_statement")
-
-
-def _missing_self(node: Node, around: Surroundings) -> Edit | None:
-    attribute = node.child_by_field_name("attribute")
-    if attribute is None or not text_of(node, around).startswith(b"self."):
-        return None
-    return node.start_byte, attribute.start_byte, b""
 
 
 def _missing_self_parameter(node: Node, around: Surroundings) -> Edit | None:
@@ -125,13 +121,6 @@ def _missing_colon(node: Node, around: Surroundings) -> Edit | None:
         if child.type == ":":
             return child.start_byte, child.end_byte, b""
     return None
-
-
-def _is_guard(node: Node, around: Surroundings) -> bool:
-    """An `if` without `else` whose body only leaves."""
-    body = node.child_by_field_name("consequence")
-    lone = node.child_by_field_name("alternative") is None and body is not None and body.named_child_count == 1
-    return lone and body is not None and body.named_children[0].type in LEAVES
 
 
 def _is_assignment(node: Node, around: Surroundings) -> bool:
@@ -186,12 +175,6 @@ def _unused_variable(node: Node, around: Surroundings) -> Edit | None:
         return None
     name = around.generator.choice((b"result", b"value", b"ret", b"response", b"unused", b"data"))
     return None if name in around.names else (node.start_byte, node.start_byte, name + b" = ")
-
-
-def _assignment_in_condition(node: Node, around: Surroundings) -> Edit | None:
-    equals = [child for child in node.children if child.type == "=="]
-    inside = node.parent is not None and node.parent.type in ("if_statement", "elif_clause", "while_statement")
-    return (equals[0].start_byte, equals[0].end_byte, b"=") if equals and inside else None
 
 
 def _comparison_style(node: Node, around: Surroundings) -> Edit | None:
@@ -272,16 +255,16 @@ PYTHON_FAULTS: Catalogue = {
     "misspelled-target": kind("assignment", make=_misspelled_target),
     "off-by-one": kind("integer", make=off_by_one),
     "swapped-arguments": kind("argument_list", make=swapped_arguments),
-    "negated-condition": kind("if_statement", "while_statement", "elif_clause", make=negated(b"not ")),
+    "negated-condition": kind(*CONDITIONAL, make=negated(b"not ")),
     "missing-return": kind("return_statement", make=without_word(b"return")),
     "missing-await": kind("await", make=without_word(b"await")),
-    "missing-self": kind("attribute", make=_missing_self),
+    "missing-self": kind("attribute", make=missing_owner(b"self", "attribute")),
     "missing-self-parameter": kind("parameters", make=_missing_self_parameter),
     "missing-import": kind("import_statement", "import_from_statement", make=_part_of_import),
     "missing-call": kind("call", make=_missing_call),
     "missing-colon": kind(*BLOCKS, make=_missing_colon),
     "missing-comma": kind("argument_list", "parameters", "list", "dictionary", "tuple", make=missing_comma),
-    "deleted-guard": kind("if_statement", make=on(_is_guard, deleted_line)),
+    "deleted-guard": kind("if_statement", make=on(is_guard, deleted_line)),
     "deleted-assignment": kind("expression_statement", make=on(_is_assignment, deleted_line)),
     "deleted-statement": kind(*SIMPLE, make=deleted_line),
     "doubled-line": kind("expression_statement", "return_statement", make=doubled_line),
@@ -292,7 +275,9 @@ PYTHON_FAULTS: Catalogue = {
     "wrong-indentation": kind(*SIMPLE, make=_wrong_indentation),
     "unused-import": kind("import_statement", "import_from_statement", make=_unused_import),
     "unused-variable": kind("expression_statement", make=_unused_variable),
-    "assignment-in-condition": kind("comparison_operator", make=_assignment_in_condition),
+    "assignment-in-condition": kind(
+        "comparison_operator", make=assignment_in("if_statement", "elif_clause", "while_statement")
+    ),
     "comparison-style": kind("comparison_operator", make=_comparison_style),
     "mutable-default": kind("default_parameter", "typed_default_parameter", make=_mutable_default),
     "bare-except": kind("except_clause", make=_bare_except),
