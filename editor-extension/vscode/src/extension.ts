@@ -17,6 +17,7 @@ import { showFigures } from "./figures.js";
 import { install } from "./installer.js";
 import { showMenu } from "./menu.js";
 import { NextEdit } from "./nextEdit.js";
+import { Patience } from "./patience.js";
 import { Preview } from "./preview.js";
 import { Repairs } from "./repairs.js";
 import { ASK_INSTRUCTION, Server, SHOW_PROPOSAL } from "./server.js";
@@ -38,6 +39,7 @@ class Extension implements Disposable {
   private readonly preview = new Preview();
   private readonly repairs = new Repairs(() => this.server, this.preview);
   private readonly nextEdit = new NextEdit(() => this.server);
+  private readonly patience = new Patience();
   private readonly subscriptions: Disposable[];
   private server: Server | undefined;
 
@@ -69,7 +71,7 @@ class Extension implements Disposable {
         onStatus: (status) => this.status.update(status),
         onDocumentStatus: (status) => this.showDocumentStatus(status),
         onAnswer: (milliseconds) => this.status.showLatency(milliseconds),
-        onGivenUp: () => void this.offerLog("Diffill's server stopped again and again, and is left off."),
+        onCrash: () => void this.startAgain(),
         onProblem: (message) => void window.showWarningMessage(`Diffill: ${message}`),
       });
       await this.server.start();
@@ -111,6 +113,21 @@ class Extension implements Disposable {
       [ASK_INSTRUCTION]: (task: Task) => this.repairs.rewrite(task),
       [SHOW_PROPOSAL]: (title: string, edit: WorkspaceEdit) => this.preview.showEdit(title, edit),
     };
+  }
+
+  /** After a crash, as long as there is patience for it. */
+  private async startAgain(): Promise<void> {
+    const { server } = this;
+    const wait = this.patience.afterCrash();
+    if (wait === undefined) {
+      await this.offerLog("Diffill's server stopped again and again, and is left off.");
+      return;
+    }
+    this.status.update({ state: "loading", message: "the server stopped and is started again" });
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    if (this.server === server) {
+      await this.restart();
+    }
   }
 
   private async restart(): Promise<void> {

@@ -21,9 +21,6 @@ import type { DocumentStatus, ServerStatus } from "./status.js";
 import type { Task } from "./task.js";
 
 const SCHEMES = ["file", "untitled", "vscode-remote", "vscode-vfs", "vscode-notebook-cell"];
-/** How long to wait before each start after a crash; when they are used up, the server stays down. */
-const PATIENCE_MS = [0, 2_000, 8_000];
-const WITHIN_MS = 3 * 60_000;
 /** Commands of ours that the server may name in a code action. */
 export const ASK_INSTRUCTION = "diffill.askInstruction";
 /** Shows edits that nothing has verified, in place of applying them. */
@@ -34,8 +31,8 @@ export interface ServerEvents {
   onDocumentStatus(status: DocumentStatus): void;
   /** Milliseconds from request to answer, for answers that show something. */
   onAnswer(milliseconds: number): void;
-  /** It closed too often to go on. Said once. */
-  onGivenUp(): void;
+  /** It stopped although nobody had asked it to, after it had started well. */
+  onCrash(): void;
   /** What a person asked for could not be done; one line to show. */
   onProblem(message: string): void;
 }
@@ -50,6 +47,7 @@ export interface Found {
 
 export class Server implements Disposable {
   private readonly client: LanguageClient;
+  private hasStarted = false;
 
   constructor(
     command: ServerCommand,
@@ -64,18 +62,21 @@ export class Server implements Disposable {
       middleware: { ...timing(events.onAnswer), resolveCodeAction: previewUnverified },
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
-        closed: restartWithPatience(events),
+        closed: () => this.closed(),
       },
+      initializationFailedHandler: () => false, // `start` rejects, and that is told once
     };
     const executable = { command: command.program, args: [...command.args], options: { env: environment() } };
-    this.client = new LanguageClient(SECTION, "Diffill", { run: executable, debug: executable }, options);
+    this.client = new QuietClient(SECTION, "Diffill", { run: executable, debug: executable }, options);
     this.client.registerFeature(OWN_COMMANDS);
     this.client.onNotification("diffill/status", (status: ServerStatus) => events.onStatus(status));
     this.client.onNotification("diffill/documentStatus", (status: DocumentStatus) => events.onDocumentStatus(status));
   }
 
-  start(): Promise<void> {
-    return this.client.start();
+  /** @throws Error when it does not come up. */
+  async start(): Promise<void> {
+    await this.client.start();
+    this.hasStarted = true;
   }
 
   async stop(): Promise<void> {
@@ -128,23 +129,20 @@ export class Server implements Disposable {
   dispose(): void {
     void this.stop();
   }
+
+  private closed(): CloseHandlerResult {
+    if (this.hasStarted) {
+      this.events.onCrash();
+    }
+    return { action: CloseAction.DoNotRestart, handled: true, message: "The server stopped." };
+  }
 }
 
-/** Restart after a crash at once, then more slowly, but not for ever: a server that keeps falling is left down. */
-function restartWithPatience({ onStatus, onGivenUp }: ServerEvents): () => Promise<CloseHandlerResult> {
-  let crashes: number[] = [];
-  return async () => {
-    const now = Date.now();
-    crashes = [...crashes.filter((time) => now - time < WITHIN_MS), now];
-    const wait = PATIENCE_MS[crashes.length - 1];
-    if (wait === undefined) {
-      onGivenUp();
-      return { action: CloseAction.DoNotRestart, handled: true };
-    }
-    onStatus({ state: "loading", message: "the server stopped and is started again" });
-    await new Promise((resolve) => setTimeout(resolve, wait));
-    return { action: CloseAction.Restart, handled: true };
-  };
+/** Its errors go to the log alone: the extension tells the person, once and with what to do next. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
 }
 
 /** Tells the server that its actions may ask the person for an instruction. */
