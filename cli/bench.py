@@ -107,11 +107,12 @@ def _decoding(
     max_tokens: int,
     with_llama: bool,
 ) -> tuple[ModelInfo, list[Row]]:
-    from diffill.model.threads import available_cores
+    from diffill.model.threads import FreeCores
     from diffill.model.tokenizer import Tokenizer
 
     from .benchmark.places import places
 
+    free = FreeCores()
     tokenizer = Tokenizer.load(settings.checkpoint)
     size = 1 if suite == "latency" else sizes[-1]
     holes = places(source, count=count * size, seed=seed, tokenizer=tokenizer)
@@ -129,7 +130,7 @@ def _decoding(
         if with_llama:
             from .benchmark.llama_cpp import llama_cpp
 
-            llama = stack.enter_context(llama_cpp(settings.checkpoint, threads=available_cores()))
+            llama = stack.enter_context(llama_cpp(settings.checkpoint, threads=free.count()))
         decoder = load_decoder(checkpoint=settings.checkpoint, device=settings.device)
         if suite == "latency":
             rows = measure_latency(_bar(holes), MODES, decoder=decoder, tokenizer=tokenizer, llama=llama)

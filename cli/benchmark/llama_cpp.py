@@ -24,13 +24,22 @@ class LlamaCpp:
         self._server = server
 
     def decode(self, request: DecodeRequest, *, reuse: bool) -> Sample:
-        """Fill the span of a request.
+        """Fill the span of a request, by the clock.
 
         Args:
             reuse: keep what the last prompt has in common with this one.
         """
         began = time.perf_counter()
-        answer = self._server.handle_completions(
+        timings = self.complete(request, reuse=reuse)["timings"]
+        total_ms = 1e3 * (time.perf_counter() - began)
+        count = timings["predicted_n"]
+        return Sample(
+            tokens=count, forward_passes=count, steps=count, decode_ms=timings["predicted_ms"], total_ms=total_ms
+        )
+
+    def complete(self, request: DecodeRequest, *, reuse: bool = False) -> dict[str, Any]:
+        """llama.cpp's own answer: text and timings."""
+        answer: dict[str, Any] = self._server.handle_completions(
             {
                 "prompt": unpack_ids(request.prompt),
                 "n_predict": request.max_tokens,
@@ -39,12 +48,7 @@ class LlamaCpp:
                 "stop": ["\n"] if request.stop_at_line_end else [],
             }
         )
-        total_ms = 1e3 * (time.perf_counter() - began)
-        timings = answer["timings"]
-        count = timings["predicted_n"]
-        return Sample(
-            tokens=count, forward_passes=count, steps=count, decode_ms=timings["predicted_ms"], total_ms=total_ms
-        )
+        return answer
 
 
 @contextlib.contextmanager
