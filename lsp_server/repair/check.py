@@ -100,17 +100,18 @@ class Checker:
 
     async def _lint(self, changed: Document, fault: Fault) -> Verdict:
         allowed = _count(self._findings or [])
-        target = next((finding for finding in self._findings or [] if fault.is_finding(finding)), None)
+        target = fault.closest(self._findings or [])
         if target is not None:
             allowed -= _count([target])
         try:
-            found = _count(await lint(changed, silenced_too=True))
+            findings = await lint(changed, silenced_too=True)
         except LinterError as error:
             return Verdict(accepted=False, reason=str(error))
-        if new := found - allowed:
+        if target is not None and _remains(target, findings, hunks(self._document.text, changed.text)):
+            return Verdict(accepted=False, reason=f"ruff still reports {target.code} {target.message}")
+        if new := _count(findings) - allowed:
             code, message = next(iter(new))
-            remains = target is not None and (code, message) == _key(target)
-            return Verdict(accepted=False, reason=f"ruff {'still' if remains else 'then'} reports {code} {message}")
+            return Verdict(accepted=False, reason=f"ruff then reports {code} {message}")
         if target is None and fault.source:
             return Verdict(accepted=True, reason=f"ruff reports nothing new; {fault.source} was not run again")
         return Verdict(accepted=True, verified=target is not None)
@@ -173,6 +174,34 @@ def _mends(text: str, edit: Edit, fault: Fault) -> bool:
     if _WORD_CHARACTER.search(old):
         return distance([edit], text) <= MAX_CHANGED * max(len(old), len(edit.text))
     return distance([edit], text) <= max(FEW_CHARACTERS, MAX_CHANGED * len(old))
+
+
+def _remains(target: Finding, findings: list[Finding], edits: list[Edit]) -> bool:
+    """Whether `target` is found again in its own place after `edits`.
+
+    Counting alone does not tell: the same finding may have been mended somewhere else.
+    """
+    start, end = _moved(target.start, target.end, edits)
+    return any(
+        _key(finding) == _key(target) and (finding.start == start or (finding.start < end and start < finding.end))
+        for finding in findings
+    )
+
+
+def _moved(start: int, end: int, edits: list[Edit]) -> tuple[int, int]:
+    """Where a range is after `edits`, with what they wrote in its place."""
+    first, last = start, end
+    for edit in edits:
+        grown = len(edit.text) - (edit.end - edit.start)
+        if edit.end <= start:
+            first += grown
+        elif edit.start < start:
+            first -= start - edit.start
+        if edit.end <= end:
+            last += grown
+        elif edit.start < end:
+            last += edit.start + len(edit.text) - end
+    return first, last
 
 
 def _count(findings: list[Finding]) -> Counter[tuple[str, str]]:

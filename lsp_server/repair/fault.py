@@ -49,6 +49,17 @@ class Fault:
         touches = finding.start <= self.end and self.start <= finding.end
         return touches and (finding.code == self.code or same_words(finding.message, self.message))
 
+    def closest(self, findings: list[Finding]) -> Finding | None:
+        """Of `findings`, the one that this is: in the same words if there is such a one, then the nearest range."""
+        return min(
+            filter(self.is_finding, findings),
+            key=lambda finding: (
+                not same_words(finding.message, self.message),
+                abs(finding.start - self.start) + abs(finding.end - self.end),
+            ),
+            default=None,
+        )
+
     @classmethod
     def of_finding(cls, finding: Finding) -> Fault:
         return cls(start=finding.start, end=finding.end, code=finding.code, message=finding.message, source="ruff")

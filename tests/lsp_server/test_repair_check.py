@@ -105,3 +105,22 @@ def test_a_syntax_fault_is_verified_by_the_grammar() -> None:
 
     assert asyncio.run(verdict(before.replace("1;", "1);"))).verified
     assert not asyncio.run(verdict(before.replace("1;", "2;"))).accepted
+
+
+def test_the_same_finding_mended_elsewhere_does_not_count() -> None:
+    before = "def f(items):\n    print(itms)\n    return itms\n"
+    first = before.replace("print(itms)", "print(items)")
+    second = before.replace("return itms", "return items")
+    assert check(before, first).verified
+    assert check(before, "\n" + first).verified
+    assert check(before, second) == Verdict(accepted=False, reason="ruff still reports F821 Undefined name `itms`")
+    assert not check(before, "\n" + second).accepted
+    assert check(before, first.replace("return itms", "return items")).verified
+
+
+def test_the_nearest_of_several_findings_is_meant() -> None:
+    text = "def f(a):\n    return (a is 1) is 2\n"
+    wide, narrow = asyncio.run(lint(Document(uri="untitled:1", language="python", version=0, text=text)))
+    assert (wide.code, wide.message) == (narrow.code, narrow.message)
+    for finding in (wide, narrow):
+        assert Fault.of_finding(finding).closest([wide, narrow]) == finding
