@@ -192,16 +192,21 @@ def test_loading_is_shown_and_answered_with_null() -> None:
         assert states == ["loading"] * (len(states) - 1) + ["ready"]
 
 
-@pytest.mark.parametrize("supported", [True, False])
-def test_a_client_that_shows_no_progress(supported: bool) -> None:
-    """It has none, or has it and never answers: the model is loaded all the same."""
+def test_a_client_that_never_answers_about_progress() -> None:
+    """The model is loaded all the same."""
     with lsp_client(answers_requests=False, answer="1") as client:
-        client.initialize(capabilities={"window": {"workDoneProgress": supported}})
+        client.initialize(capabilities={"window": {"workDoneProgress": True}})
         client.wait_ready()
         uri = client.open("x = ")
         assert items(client, uri, 0, 4) == [("1", at(0, 4))]
-        assert len(client.notifications("window/workDoneProgress/create")) == supported
+        assert len(client.notifications("window/workDoneProgress/create")) == 1
         assert not client.notifications("$/progress")
+
+
+def test_a_client_without_progress_is_not_bothered(client: LspClient) -> None:
+    assert client.notification("diffill/status", lambda params: params["state"] == "ready")
+    assert not client.notifications("window/workDoneProgress/create")
+    assert not client.notifications("$/progress")
 
 
 def test_an_engine_that_cannot_load_is_a_state_and_a_log_line() -> None:
@@ -216,17 +221,21 @@ def test_an_engine_that_cannot_load_is_a_state_and_a_log_line() -> None:
         assert client.shut_down() == 0
 
 
-@pytest.mark.parametrize("fault", ["RAISE", "REFUSE", "KILL"])
-def test_a_fault_of_the_engine_is_an_empty_answer_and_a_log_line(fault: str) -> None:
+def warnings(client: LspClient) -> int:
+    return len([line for line in client.notifications("window/logMessage") if line["type"] <= 2])
+
+
+def test_a_fault_of_the_engine_is_an_empty_answer_and_a_log_line() -> None:
     with lsp_client(answer="1") as client:
         client.initialize()
         client.wait_ready()
-        uri = client.open(f"SECRET = {fault}\nx = ")
-        assert client.request(METHOD, inline_params(uri, 0, 9 + len(fault))) == NOTHING
-        warnings = [line for line in client.notifications("window/logMessage") if line["type"] <= 2]
-        assert len(warnings) == 1
-        # An engine that has died twice is left alone for a second.
-        until(lambda: items(client, uri, 1, 4))
+        for fault in ("REFUSE", "KILL", "RAISE"):
+            before = warnings(client)
+            uri = client.open(f"SECRET = {fault}\nx = ", uri=f"file:///{fault}.py")
+            assert client.request(METHOD, inline_params(uri, 0, 9 + len(fault))) == NOTHING
+            assert warnings(client) == before + 1
+            # An engine that has died twice is left alone for a second.
+            until(lambda uri=uri: items(client, uri, 1, 4))
         assert not client.notifications("window/showMessage")
         client.shut_down()
         assert "SECRET" not in json.dumps(client.received) + client.stderr
