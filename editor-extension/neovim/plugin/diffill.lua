@@ -4,6 +4,16 @@ if vim.g.loaded_diffill then
 end
 vim.g.loaded_diffill = true
 
+vim.api.nvim_create_autocmd('FileType', {
+  desc = 'Diffill: say so when the program is missing, at the first file that it would serve',
+  callback = function(event)
+    if vim.lsp.is_enabled('diffill') and vim.tbl_contains(vim.lsp.config.diffill.filetypes, event.match) then
+      vim.schedule(function() require('diffill.launch').check_program() end)
+      return true
+    end
+  end,
+})
+
 --- In insert mode: do it, or what the key usually does when nothing is shown.
 ---@param name string
 ---@param otherwise? string
