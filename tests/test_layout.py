@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ FORBIDDEN = {
 }
 # They run code that a file brings along.
 UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+COME_WITH_LSPROTOCOL = {"attrs", "cattrs"}
 HANG_GUARD_SECONDS = 60.0
 
 
@@ -46,6 +49,31 @@ def is_within(name: str, module: str) -> bool:
 def source(request: pytest.FixtureRequest) -> tuple[Path, ast.Module]:
     path: Path = request.param
     return path, ast.parse(path.read_text("utf-8"), str(path))
+
+
+def test_every_library_is_declared() -> None:
+    """What is here only because another library needs it, or was installed by hand, is missing on a new machine."""
+    tomllib = pytest.importorskip("tomllib", reason="part of Python from 3.11 on")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    requirements = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
+    declared = {canonical(re.split(r"[\[<>=~!;\s]", line)[0]) for line in requirements} | COME_WITH_LSPROTOCOL
+    providers = packages_distributions()
+    libraries = {
+        name.split(".")[0] for path in SOURCES for name in imported(ast.parse(path.read_text("utf-8"), str(path)), path)
+    } - {"diffill", *sys.stdlib_module_names}
+    undeclared = {
+        library
+        for library in libraries
+        if not declared & {canonical(name) for name in providers.get(library, [library])}
+    }
+    assert not undeclared
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_every_package_is_listed() -> None:
