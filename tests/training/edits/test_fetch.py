@@ -15,7 +15,7 @@ from diffill.training.corpus.archives import git_directory
 from diffill.training.corpus.manifest import Package, write_manifest
 from diffill.training.edits import fetch as module
 from diffill.training.edits.build import BuildConfig
-from tests.training.edits.repository import WorkTree
+from tests.training.git_repository import WorkTree
 
 NAME = "owner/name"
 
