@@ -90,7 +90,7 @@ def test_shipped_stages_are_valid() -> None:
             read_config(path, EditRowsConfig)
         elif kind == "rows":
             assert read_config(path, PrepareConfig).corpus in built
-        elif kind == "corpus":
+        elif kind in ("corpus", "fetch"):
             assert all(manifest.stem in found for manifest in read_config(path, CorpusConfig).manifests)
         elif kind in ("edits", "faults"):
             listed = read_config(path, BuildConfig if kind == "edits" else FaultSetConfig)

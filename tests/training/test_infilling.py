@@ -147,7 +147,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 def test_command(
     tmp_path: Path, decoder: FakeDecoder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "load_decoder", lambda checkpoint, device: decoder)
+    monkeypatch.setattr(evaluate, "load_decoder", lambda checkpoint, device, adapter: decoder)
     tasks = write(tmp_path / "tasks.jsonl", [json.dumps(fields) for fields in CASES])
     status, out, _ = command(capsys, "--tasks", str(tasks), "--limit", "2", "--mode", "ar", "--json")
     assert status == 0
