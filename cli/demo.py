@@ -99,7 +99,7 @@ async def _edit(settings: EngineSettings, samples: list[Sample], screen: Screen)
 
 
 async def _ghost_text(session: EditorSession, sample: Sample, cursor: Cursor) -> ShownCompletion:
-    from diffill.lsp_server.languages import language_of
+    from diffill.model.code.languages import language_of
 
     from .demo_report import ShownCompletion
 
@@ -191,7 +191,7 @@ async def _compare_modes(client: EngineClient, tokenizer: Tokenizer, samples: li
 def _without(sample: Sample, cursor: Cursor) -> tuple[Document, int]:
     """The sample as a document with the missing text taken out, and the offset of the hole."""
     from diffill.lsp_server.documents import Document
-    from diffill.lsp_server.languages import language_of
+    from diffill.model.code.languages import language_of
 
     offset = sample.offset(cursor)
     text = sample.text[:offset] + sample.text[offset + len(cursor.missing) :]

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from diffill.lsp_server.documents import Document
-from diffill.lsp_server.languages import language_of
 from diffill.lsp_server.repair.linter import Finding, lint
 from diffill.model.client import EngineSettings
+from diffill.model.code.languages import language_of
 
 from .demo_report import ShownRepair
 from .editor_session import EditorSession

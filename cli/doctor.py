@@ -181,7 +181,7 @@ def _engine(settings: EngineSettings) -> Check:
 
 
 def _grammars() -> Check:
-    from diffill.lsp_server.languages import LANGUAGES, parser_for
+    from diffill.model.code.languages import LANGUAGES, parser_for
 
     missing = []
     for language in LANGUAGES:

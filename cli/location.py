@@ -27,7 +27,7 @@ class Location:
             ValueError: the file cannot be read as source text, or has no such line or column.
         """
         from diffill.lsp_server.documents import Document
-        from diffill.lsp_server.languages import language_of
+        from diffill.model.code.languages import language_of
 
         document = Document(
             uri=self.file.absolute().as_uri(), language=language_of(self.file), version=0, text=read_source(self.file)

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .brackets import CLOSERS, Brackets
+from diffill.model.code.brackets import CLOSERS, Brackets
+
 from .text import Text
 
 if TYPE_CHECKING:

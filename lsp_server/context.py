@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffill.model.code.languages import language_for
 from diffill.model.secrets import without_secrets
 
 from .documents import Document, Documents
 from .ignored import IgnoreRules, is_secret_file, path_of
-from .languages import language_for
 
 _CHUNK_LINES = 24
 _MAX_DOCUMENTS = 20

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from math import gcd
 from typing import TYPE_CHECKING
 
+from diffill.model.code.brackets import CLOSERS, Brackets
 from diffill.model.request import Finish
 
-from .brackets import CLOSERS, Brackets
 from .plain_text import hides_something, without_loops
 from .prompt import with_line_feeds
 from .span import Span, leading_space, next_line, width
 
 if TYPE_CHECKING:
-    from .syntax import Syntax
+    from diffill.model.code.syntax import Syntax
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ONLY_CLOSERS = re.compile(r"[\s)\]};,]*")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from .syntax import Syntax
+    from diffill.model.code.syntax import Syntax
 
 Kind = Literal["line", "statement", "block", "body"]
 MAX_TOKENS: dict[Kind, int] = {"line": 48, "statement": 64, "block": 128, "body": 128}

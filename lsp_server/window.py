@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .text import LINE_END, Text
 
 if TYPE_CHECKING:
-    from .syntax import Syntax
+    from diffill.model.code.syntax import Syntax
 
 WHOLE_LINES = 400
 """A file of at most so many lines (and `WHOLE_CHARACTERS`) is looked at as a whole."""
@@ -39,7 +39,7 @@ class Window:
     @property
     def syntax(self) -> Syntax | None:
         """The tree of this part, made from the former one where there is one; None without a grammar."""
-        from .syntax import Syntax  # not before it is needed: `initialize` is answered without it
+        from diffill.model.code.syntax import Syntax  # not before it is needed: `initialize` is answered without it
 
         if not self._syntax:
             previous = self.previous._syntax[0] if self.previous and self.previous._syntax else None

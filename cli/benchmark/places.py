@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diffill.lsp_server.completion import Question, ask
 from diffill.lsp_server.documents import Document
-from diffill.lsp_server.languages import language_of
+from diffill.model.code.languages import language_of
 from diffill.model.request import DecodeRequest, Mode
 from diffill.model.tokenizer import Tokenizer
 from diffill.training.evaluation.holes import Hole, punch_holes

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from diffill.model.code.syntax import Syntax
+
 from ..documents import Document
-from ..syntax import Syntax
 from .linter import Finding
 
 GRAMMAR = "tree-sitter"

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from diffill.model.code.syntax import Syntax
+
 from ..span import Kind, leading_space, line_end, line_start
-from ..syntax import Syntax
 
 MAX_LINES = 24
 MAX_CHARACTERS = 2_000

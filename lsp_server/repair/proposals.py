@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from diffill.model.code.brackets import Brackets
 from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
 from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, Finish, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
-from ..brackets import Brackets
 from ..completion import Engine
 from ..edits import insertion
 from ..prompt import build_prompt, with_line_feeds

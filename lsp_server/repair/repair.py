@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from diffill.model.code.syntax import Syntax
+
 from ..documents import Document, Edit
-from ..syntax import Syntax
 from .check import Checker, distance
 from .fault import Fault
 from .hunks import hunks

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from diffill.model.code.syntax import Syntax
+
 from ..documents import Document, Edit
-from ..syntax import Syntax
 from .check import Checker
 from .hunks import apply_all
 from .places import Place

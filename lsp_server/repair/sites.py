@@ -11,7 +11,7 @@ from .places import FUNCTIONS, Place
 from .recent_change import Change
 
 if TYPE_CHECKING:
-    from ..syntax import Syntax
+    from diffill.model.code.syntax import Syntax
 
 MAX_SITES = 16
 MIN_CHARACTERS = 2

@@ -12,7 +12,7 @@ from .places import FUNCTIONS, Place
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from ..syntax import Syntax
+    from diffill.model.code.syntax import Syntax
 
 _STUB = re.compile(
     r"(pass|\.\.\.|raise\s+NotImplementedError\b.*|throw\s+new\s+\w*(Error|Exception)\(.*\);?|todo!\(.*\);?"

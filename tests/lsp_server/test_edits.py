@@ -6,7 +6,7 @@ import pytest
 
 from diffill.lsp_server.edits import insertion
 from diffill.lsp_server.span import find_span
-from diffill.lsp_server.syntax import Syntax
+from diffill.model.code.syntax import Syntax
 from diffill.model.request import Finish
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diffill.lsp_server.span import Span, find_span
-from diffill.lsp_server.syntax import MAX_LINES, Syntax
+from diffill.model.code.syntax import MAX_LINES, Syntax
 
 
 def span_at(marked: str, language: str = "python", *, invoked: bool = False) -> Span | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from diffill.lsp_server.repair.stub import looks_like_stub, stub_at
-from diffill.lsp_server.syntax import Syntax
+from diffill.model.code.syntax import Syntax
 
 
 def opened(text: str, language: str) -> str | None:

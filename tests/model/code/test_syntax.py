@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffill.lsp_server.syntax import MAX_CHARACTERS, MAX_LINES, Syntax
+from diffill.model.code.syntax import MAX_CHARACTERS, MAX_LINES, Syntax
 
 
 def parsed(text: str, language: str = "python") -> Syntax:
