@@ -28,9 +28,9 @@ from diffill.lsp_server.completion import Completion, complete
 from diffill.lsp_server.confidence import chance
 from diffill.lsp_server.context import Context
 from diffill.lsp_server.documents import Document, Documents
-from diffill.lsp_server.span import leading_space, width
 from diffill.model.client import EngineClient, EngineSettings
 from diffill.model.code.languages import language_of
+from diffill.model.code.span import leading_space, width
 from diffill.model.code.syntax import Syntax
 from diffill.model.tokenizer import Tokenizer
 

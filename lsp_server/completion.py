@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from diffill.model.code.span import Kind, Span
 from diffill.model.request import DecodeRequest, DecodeResult, Finish, Mode, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from .documents import Document
 from .edits import insertion
 from .prompt import Prompt, build_prompt
-from .span import Kind, Span, find_span
+from .span import find_span
 from .window import Window
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .span import Kind
+    from diffill.model.code.span import Kind
 
 
 ACCEPTED = "diffill.accepted"

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from diffill.model.code.span import with_line_feeds
 from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS, Cut, cut_before_cursor, fim_prompt
 from diffill.model.tokenizer import Tokenizer
 
@@ -48,11 +49,6 @@ def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer, related: str = 
         max_prefix=MAX_PREFIX_TOKENS + MAX_RELATED_TOKENS,
     )
     return Prompt(ids=ids, cut=cut)
-
-
-def with_line_feeds(text: str) -> str:
-    """CRLF and CR as LF, which is all that the model has seen."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _suffix_ids(suffix: str, tokenizer: Tokenizer) -> list[int]:

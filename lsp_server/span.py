@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from diffill.model.code.span import Span, leading_space, line_end, line_start, next_line, width
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
     from diffill.model.code.syntax import Syntax
 
-Kind = Literal["line", "statement", "block", "body"]
-MAX_TOKENS: dict[Kind, int] = {"line": 48, "statement": 64, "block": 128, "body": 128}
-TAB_SIZE = 8
-
 # What may stand right of the cursor, outer spaces off, and still let a completion be shown: it only closes or ends what
 # is there. No two repetitions here can take the same character: a long line must not take for ever.
 _INERT = re.compile(r"[)\]}>\"'`]*\s*[:{;,]?")
 _CLOSED_BLOCK = re.compile(r"(}\s*[)\]};,]*|[)\]];?)?")
-_LINE_END = re.compile(r"[\r\n]")
 _PYTHON_HEADERS = {
     "function_definition", "class_definition", "if_statement", "elif_clause", "else_clause", "for_statement",
     "while_statement", "with_statement", "try_statement", "except_clause", "except_group_clause", "finally_clause",
@@ -44,41 +40,6 @@ _NOT_BLOCKS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A place to fill."""
-
-    kind: Kind
-    prefix: str
-    """All text before the cursor."""
-    suffix: str
-    """All text after the cursor."""
-    indentation: int = 0
-    """Columns. The first later line with fewer ends a block or body."""
-    header_indentation: str = ""
-    """Leading white space of the line that opens the block."""
-    closers: tuple[str, ...] = ()
-    """What a line begins with that closes the block."""
-
-    @property
-    def stop_at_line_end(self) -> bool:
-        return self.kind == "line"
-
-    @property
-    def max_tokens(self) -> int:
-        return MAX_TOKENS[self.kind]
-
-    @property
-    def line_prefix(self) -> str:
-        """Text between the start of the line and the cursor."""
-        return self.prefix[line_start(self.prefix, len(self.prefix)) :]
-
-    @property
-    def line_suffix(self) -> str:
-        """Text between the cursor and the end of the line."""
-        return self.suffix[: line_end(self.suffix, 0)]
-
-
 def find_span(text: str, offset: int, syntax: Syntax | None, *, invoked: bool = False) -> Span | None:
     """What to fill at `offset` (in characters), or None where a completion would only disturb.
 
@@ -89,7 +50,8 @@ def find_span(text: str, offset: int, syntax: Syntax | None, *, invoked: bool = 
     before = text[line_start(text, offset) : offset]
     after = text[offset : line_end(text, offset)]
     prefix, suffix = text[:offset], text[offset:]
-    line = Span(kind="line", prefix=prefix, suffix=suffix)
+    language = syntax.name if syntax is not None else ""
+    line = Span(kind="line", prefix=prefix, suffix=suffix, language=language)
     in_word = _is_word(before[-1:]) and _is_word(after[:1])
     if in_word or not _INERT.fullmatch(after.strip()):
         return line if invoked else None
@@ -101,34 +63,13 @@ def find_span(text: str, offset: int, syntax: Syntax | None, *, invoked: bool = 
                 kind="body" if is_body else "block",
                 prefix=prefix,
                 suffix=suffix,
+                language=language,
                 indentation=width(indentation) + 1 if before.strip() else width(before),
                 header_indentation=indentation,
-                closers=syntax.language.closers,
             )
         if invoked:
-            return Span(kind="statement", prefix=prefix, suffix=suffix)
+            return Span(kind="statement", prefix=prefix, suffix=suffix, language=language)
     return line
-
-
-def line_start(text: str, offset: int) -> int:
-    """The offset at which the line of `offset` starts."""
-    return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
-
-
-def line_end(text: str, offset: int) -> int:
-    """The offset at which the content of the line of `offset` ends."""
-    match = _LINE_END.search(text, offset)
-    return match.start() if match else len(text)
-
-
-def leading_space(line: str) -> str:
-    """The white space that a line begins with."""
-    return line[: len(line) - len(line.lstrip(" \t"))]
-
-
-def width(indentation: str) -> int:
-    """Columns that white space takes."""
-    return len(indentation.expandtabs(TAB_SIZE))
 
 
 def _is_word(character: str) -> bool:
@@ -198,17 +139,6 @@ def _empty_token_block(text: str, offset: int, before: str, after: str, syntax: 
     if following is not None and width(leading_space(following)) > width(indentation):
         return None
     return _is_function(leaf.parent), indentation
-
-
-def next_line(suffix: str) -> str | None:
-    """The first line after the cursor's own that is not blank."""
-    position = line_end(suffix, 0)
-    while position < len(suffix):
-        start = position + 1
-        position = line_end(suffix, start)
-        if suffix[start:position].strip():
-            return suffix[start:position]
-    return None
 
 
 def _last_code(text: str, offset: int, syntax: Syntax) -> int | None:

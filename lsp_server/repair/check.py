@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from keyword import iskeyword
 
+from diffill.model.code.span import line_end, line_start
 from diffill.model.code.syntax import Syntax
 
 from ..documents import Document, Edit
-from ..span import line_end, line_start
 from .fault import GRAMMAR, Fault, normal_words
 from .hunks import hunks
 from .linter import Finding, LinterError, lint

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from diffill.model.code.span import Kind, leading_space, line_end, line_start
 from diffill.model.code.syntax import Syntax
-
-from ..span import Kind, leading_space, line_end, line_start
 
 MAX_LINES = 24
 MAX_CHARACTERS = 2_000

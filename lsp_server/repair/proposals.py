@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from diffill.model.code.brackets import Brackets
+from diffill.model.code.span import Span, leading_space, line_start, width, with_line_feeds
 from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
 from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, Finish, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 from ..completion import Engine
 from ..edits import insertion
-from ..prompt import build_prompt, with_line_feeds
-from ..span import Span, leading_space, line_start, width
+from ..prompt import build_prompt
 from .places import Place, import_place, import_spot
 
 _LINE_END = re.compile(r"\r\n|\r|\n")

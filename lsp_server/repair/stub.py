@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..span import leading_space, line_start
+from diffill.model.code.span import leading_space, line_start
+
 from .places import FUNCTIONS, Place
 
 if TYPE_CHECKING:

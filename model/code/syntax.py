@@ -24,8 +24,10 @@ def _source(text: str) -> bytes:
 class Syntax:
     """The syntax tree of one text. Offsets are in characters."""
 
-    def __init__(self, text: str, parser: Parser, language: Language, previous: Syntax | None = None) -> None:
-        self.language = language
+    def __init__(
+        self, text: str, name: str, parser: Parser, language: Language, previous: Syntax | None = None
+    ) -> None:
+        self.name, self.language = name, language
         self._text = text
         self._source = _source(text)
         self._parser = parser
@@ -52,7 +54,7 @@ class Syntax:
             or text.count("\n") + text.count("\r") >= MAX_LINES
         ):
             return None
-        return cls(text, parser, entry, previous)
+        return cls(text, language, parser, entry, previous)
 
     def leaf_at(self, offset: int) -> Node | None:
         """The smallest node that holds the character at `offset`."""

@@ -7,8 +7,9 @@ from pathlib import PurePath
 import pytest
 
 from diffill.lsp_server.edits import insertion
-from diffill.lsp_server.span import Kind, find_span
+from diffill.lsp_server.span import find_span
 from diffill.model.code.languages import LANGUAGES, language_of, parser_for
+from diffill.model.code.span import Kind
 from diffill.model.code.syntax import Syntax
 
 # Where something is to be filled (`|`), what the model says without knowing where to stop, and what is inserted.

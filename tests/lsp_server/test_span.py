@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from diffill.lsp_server.span import Span, find_span
+from diffill.lsp_server.span import find_span
+from diffill.model.code.span import Span
 from diffill.model.code.syntax import MAX_LINES, Syntax
 
 

@@ -69,7 +69,7 @@ def test_a_tree_that_follows_from_the_one_before_it_is_the_tree_of_the_text(
     for place, insertion in insertions:
         offset = int(place * len(text))
         text = text[:offset] + insertion + text[offset + 1 :]
-        syntax = Syntax(text, syntax._parser, syntax.language, syntax)
+        syntax = Syntax(text, syntax.name, syntax._parser, syntax.language, syntax)
         fresh = parsed(text)
         # With errors in it, what was reused may differ from what a fresh parse makes of them.
         if not fresh.problems or not syntax.problems:
