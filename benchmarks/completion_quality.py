@@ -17,7 +17,7 @@ import random
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -66,6 +66,7 @@ class Outcome:
     tokens: int
     chance: float
     ms: float
+    model: str = ""
 
 
 def cases(directories: Iterable[Path], count: int, seed: int) -> list[Case]:
@@ -152,23 +153,49 @@ def _repeats(text: str, suffix: str) -> bool:
     return len(rest) > 1 and text.rstrip().endswith(rest)
 
 
-async def run(chosen: list[Case], repositories: list[Path], console: Console, *, context: bool) -> list[Outcome]:
-    """Ask for every case, one after the other; with context, the file's neighbours are open too."""
+async def run(
+    chosen: list[Case], repositories: list[Path], console: Console, *, context: bool, kept: Path | None = None
+) -> list[Outcome]:
+    """Ask for every case, one after the other; with context, the file's neighbours are open too.
+
+    Args:
+        kept: where every outcome is written as it comes. What is there for these weights is not asked again.
+    """
     settings = EngineSettings.from_environment()
     tokenizer = Tokenizer.load(settings.checkpoint)
     client = EngineClient(settings)
     outcomes = []
     try:
-        await client.wait_ready()
+        model = (await client.wait_ready()).model
+        name = f"{model.name} {model.hash}" if model is not None else ""
+        known = {(outcome.path, outcome.offset): outcome for outcome in _read(kept) if outcome.model == name}
         for case in track(chosen, "completing", console=console):
-            document = Document(uri=Path(case.path).absolute().as_uri(), language="python", version=1, text=case.text)
-            related = _related(document, case, repositories) if context else ""
-            began = time.perf_counter()
-            found = await complete(document, case.offset, engine=client, tokenizer=tokenizer, related=related)
-            outcomes.append(judge(case, found, time.perf_counter() - began))
+            outcome = known.get((case.path, case.offset))
+            if outcome is None:
+                document = Document(
+                    uri=Path(case.path).absolute().as_uri(), language="python", version=1, text=case.text
+                )
+                related = _related(document, case, repositories) if context else ""
+                began = time.perf_counter()
+                found = await complete(document, case.offset, engine=client, tokenizer=tokenizer, related=related)
+                outcome = replace(judge(case, found, time.perf_counter() - began), model=name)
+                _add(outcome, kept)
+            outcomes.append(outcome)
     finally:
         await client.close()
     return outcomes
+
+
+def _read(kept: Path | None) -> list[Outcome]:
+    if kept is None or not kept.exists():
+        return []
+    return [Outcome(**json.loads(line)) for line in kept.read_text("utf-8").splitlines()]
+
+
+def _add(outcome: Outcome, kept: Path | None) -> None:
+    if kept is not None:
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(outcome)) + "\n")
 
 
 def _related(document: Document, case: Case, repositories: list[Path]) -> str:
@@ -218,13 +245,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="One JSON document on standard output.")
     parser.add_argument("--context", action="store_true", help="Show the model what the neighbouring files say.")
-    parser.add_argument("--outcomes", type=Path, help="Write every outcome there, a line each, to calibrate with.")
+    parser.add_argument("--outcomes", type=Path, help="Keep every outcome there, a line each; a stopped run goes on.")
     arguments = parser.parse_args()
     console = Console(stderr=True)
     chosen = cases(arguments.repositories, arguments.count, arguments.seed)
-    outcomes = asyncio.run(run(chosen, arguments.repositories, console, context=arguments.context))
-    if arguments.outcomes:
-        arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes), "utf-8")
+    work = run(chosen, arguments.repositories, console, context=arguments.context, kept=arguments.outcomes)
+    outcomes = asyncio.run(work)
     show(summary(outcomes), as_json=arguments.json)
 
 

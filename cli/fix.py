@@ -188,6 +188,9 @@ async def _mend(
             progress.begin(fault.instruction)
             work = repair if fault.source else rewrite
             found = await work(document, fault, writer, on_attempt=progress.report)
+            note = found.note if found else progress.refused
+            if found is not None and fault.source and not found.verified:
+                found = None  # a tool reports the fault, and it could not be asked whether the repair mends it
             place = document.column_at_offset(fault.start)
             if found is not None:
                 document.replace(found.text)
@@ -199,7 +202,7 @@ async def _mend(
                     message=message,
                     fixed=found is not None,
                     verified=found is not None and found.verified,
-                    note=found.note if found else progress.refused,
+                    note=note,
                 )
             )
     report.text = document.text

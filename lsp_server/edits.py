@@ -81,10 +81,12 @@ def _parsing_no_worse(text: str, span: Span, syntax: Syntax) -> str:
 
 def _indent_as_file(text: str, span: Span) -> str:
     """Leading white space of the later lines in tabs or spaces, as the file has it."""
+    if "\n" not in text:
+        return text
     around = span.prefix[-_NEARBY:] + "\n" + span.suffix[:_NEARBY]
     file_widths = [leading_space(line) for line in _LINE_END.split(around) if line[:1] in " \t" and line.strip()]
     tabs = sum(space.startswith("\t") for space in file_widths)
-    if not file_widths or "\n" not in text:
+    if not file_widths:
         return text
     if tabs * 2 > len(file_widths):
         spaces = [len(space) for line in text.split("\n")[1:] if (space := leading_space(line)) and "\t" not in space]

@@ -16,6 +16,8 @@ _CHARACTERS_PER_TOKEN = 8
 # move its start, and not one token of the cached prefix could be used again.
 _LINES_PER_STEP = 8
 _LINE_WINDOW = 2000
+_BEFORE_LINE_END = re.compile(r"(?<=\S)\n")
+"""Where the tokenizer always begins a new token, so that what stands on each side can be encoded by itself."""
 MAX_RELATED_TOKENS = 256
 
 
@@ -52,13 +54,18 @@ def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer, related: str = 
 
 
 def _suffix_ids(suffix: str, tokenizer: Tokenizer) -> list[int]:
-    window = with_line_feeds(suffix[: MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN])
-    ids = list(_kept_ids(tokenizer, window))
-    if len(ids) <= MAX_SUFFIX_TOKENS and len(suffix) <= MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN:
-        return ids
+    length = MAX_SUFFIX_TOKENS * _CHARACTERS_PER_TOKEN
+    return list(_kept_suffix_ids(tokenizer, suffix[:length], len(suffix) <= length))
+
+
+@lru_cache(maxsize=8)
+def _kept_suffix_ids(tokenizer: Tokenizer, window: str, is_all: bool) -> tuple[int, ...]:
+    ids = tokenizer.encode(with_line_feeds(window))
+    if len(ids) <= MAX_SUFFIX_TOKENS and is_all:
+        return tuple(ids)
     ids = ids[:MAX_SUFFIX_TOKENS]
     line_ends = tokenizer.ends_line[ids].nonzero()[0]
-    return ids[: int(line_ends[-1]) + 1] if len(line_ends) else ids
+    return tuple(ids[: int(line_ends[-1]) + 1] if len(line_ends) else ids)
 
 
 def _prefix_ids(prefix: str, tokenizer: Tokenizer) -> list[int]:
@@ -66,7 +73,7 @@ def _prefix_ids(prefix: str, tokenizer: Tokenizer) -> list[int]:
     for step in (_LINES_PER_STEP, 1):
         start = _farthest_start(prefix, _line_starts(prefix, step=step), tokenizer)
         if start is not None:
-            return tokenizer.encode(with_line_feeds(prefix[start:]))
+            return encode_in_pieces(with_line_feeds(prefix[start:]), tokenizer)
     # One line is longer than the budget: data, or minified code.
     return tokenizer.encode(prefix[-MAX_PREFIX_TOKENS * _CHARACTERS_PER_TOKEN :])[-MAX_PREFIX_TOKENS:]
 
@@ -82,6 +89,16 @@ def _farthest_start(prefix: str, starts: list[int], tokenizer: Tokenizer) -> int
             break
         fitting = end = start
     return fitting
+
+
+def encode_in_pieces(text: str, tokenizer: Tokenizer) -> list[int]:
+    """As `tokenizer.encode`, which reads all of a text anew for every key; here only what follows the last piece is."""
+    ids: list[int] = []
+    start = 0
+    for end in [match.start() for match in _BEFORE_LINE_END.finditer(text)][_LINES_PER_STEP - 1 :: _LINES_PER_STEP]:
+        ids += _kept_ids(tokenizer, text[start:end])
+        start = end
+    return ids + tokenizer.encode(text[start:])
 
 
 @lru_cache(maxsize=512)

@@ -168,7 +168,9 @@ class Server(LanguageServer):
         device = self.session.settings.device if self.session else ""
         root = path_of(self._folders[0]) if self._folders else None
         settings = EngineSettings.from_environment(device=device or None, place=root)
-        return EngineClient(settings), Tokenizer.load(settings.checkpoint)
+        tokenizer = Tokenizer.load(settings.checkpoint)
+        _ = tokenizer.ends_line  # takes 0.1 s, which nobody's first key should wait for
+        return EngineClient(settings), tokenizer
 
     def _on_readiness(self, readiness: Readiness) -> None:
         chosen = self.session is not None and self.session.settings.device != ""

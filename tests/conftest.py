@@ -6,11 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engine_process import private_directory, processes_in
+
 
 @pytest.fixture(scope="session", autouse=True)
-def state_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is tested must neither write into the figures of whoever runs it nor use adapters of theirs."""
-    with pytest.MonkeyPatch.context() as patch:
+def places_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is tested must not write into the figures of whoever runs it, use adapters or engines of theirs, nor leave
+    an engine behind."""
+    with pytest.MonkeyPatch.context() as patch, private_directory() as runtime:
         patch.setenv("DIFFILL_STATE_DIR", str(tmp_path_factory.mktemp("state")))
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("DIFFILL_RUNTIME_DIR", str(runtime))
         yield
+        for engine in processes_in(str(runtime)):
+            engine.kill()

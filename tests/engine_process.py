@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import pack_ids
@@ -46,6 +47,16 @@ def private_directory() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def processes_in(directory: str) -> list[psutil.Process]:
+    """The processes that were started for a runtime directory."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if directory in process.cmdline():
+                found.append(process)
+    return found
 
 
 def place(directory: Path) -> RuntimeDirectory:

@@ -45,6 +45,8 @@ from diffill.model.service import main
 from diffill.model.tokenizer import MASK, PREFIX, Tokenizer
 
 BLOCK = 4
+LOOKED_AT = 64
+"""Tokens."""
 
 
 class FakeDecoder:
@@ -96,8 +98,11 @@ class FakeDecoder:
         return self._result(answer, finish, len(blocks))
 
     def _prefix(self, request: DecodeRequest) -> str:
-        """The text before the cursor: prefix, what the prompt gives of the middle, and the space left to the answer."""
-        ids = unpack_ids(request.prompt)
+        """The text before the cursor: prefix, what the prompt gives of the middle, and the space left to the answer.
+
+        Its end, of which alone the answer depends: what the server adds to a keystroke is measured with this model.
+        """
+        ids = unpack_ids(request.prompt[-4 * LOOKED_AT :])
         text = self._tokenizer.decode(ids[ids.index(PREFIX) + 1 if PREFIX in ids else 0 :])
         return text + " " if request.starts_with_space else text
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tests.engine_process import FAKE_ENGINE
+from tests.engine_process import FAKE_ENGINE, processes_in
 
 HANG_GUARD_SECONDS = 60.0
 SERVER = (sys.executable, "-m", "diffill.lsp_server")
@@ -259,9 +259,4 @@ def lsp_client(
 
 def engine_processes(client: LspClient) -> list[psutil.Process]:
     """The engine processes that were started for this client's runtime directory."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if client.runtime in process.cmdline() and process.pid != client.process.pid:
-                found.append(process)
-    return found
+    return [process for process in processes_in(client.runtime) if process.pid != client.process.pid]

@@ -72,6 +72,26 @@ def test_no_fix_found(tmp_path: Path, engine: dict[str, str]) -> None:
     assert process.stderr.startswith(f"{file}:2:12: no fix found: F821 Undefined name `nowhere`")
 
 
+def test_a_repair_that_could_not_be_checked_is_not_written(
+    broken: Path, tmp_path: Path, engine: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ruff lists the faults, then fails when the repair is to be checked."""
+    from click.testing import CliRunner
+
+    from diffill.cli.fix import fix
+    from diffill.lsp_server.repair import check
+    from diffill.lsp_server.repair.linter import LinterError
+
+    async def fails(*arguments: object, **keywords: object) -> None:
+        raise LinterError("ruff did not answer")
+
+    monkeypatch.setattr(check, "lint", fails)
+    result = CliRunner().invoke(fix, [str(broken), "--apply"], env=engine)
+    assert result.exit_code == 1, result.output
+    assert "(parsed only: ruff did not answer)" in result.stderr
+    assert broken.read_text("utf-8") == BROKEN
+
+
 def test_a_file_without_faults(tmp_path: Path, engine: dict[str, str]) -> None:
     file = tmp_path / "fine.py"
     file.write_text(FIXED, "utf-8")

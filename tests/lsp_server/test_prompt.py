@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from diffill.lsp_server.prompt import build_prompt
+from diffill.lsp_server.prompt import build_prompt, encode_in_pieces
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.fim import MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS
 from diffill.model.tokenizer import MIDDLE, PREFIX, SUFFIX, Tokenizer
+from tests.engine_process import tokenizer as shipped_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +124,30 @@ def test_a_new_line_keeps_the_suffix_and_so_the_cache(tokenizer: Tokenizer) -> N
     code = build_prompt("if x:\n    y", "\nz = 1", tokenizer).ids
     blank = build_prompt("if x:\n    y\n    ", "\nz = 1", tokenizer).ids
     assert parts(code)[0] == parts([*blank[: blank.index(MIDDLE) + 1]])[0]
+
+
+PIECES = [
+    "\n",
+    "\n\n",
+    " ",
+    "    ",
+    "\t",
+    "x",
+    "it's",
+    "42",
+    "é",
+    "😀",
+    "\ud83d",
+    "\x0c",
+    "\x1c",
+    "\x85",
+    "\u2028",
+    "\xa0",
+    ":",
+    "\x00",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=200).map("".join))
+def test_pieces_are_encoded_as_the_whole_is(text: str) -> None:
+    assert encode_in_pieces(text, shipped_tokenizer()) == shipped_tokenizer().encode(text)
