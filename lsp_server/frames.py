@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""What can be read within 0.1 s. A longer text is data, and nobody waits for its completion."""
 MAX_HEADER_BYTES = 8 * 1024
+HEAD_BYTES = 4 * 1024
 _END_OF_HEADER = b"\r\n\r\n"
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,12})[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 class FrameError(ValueError):
     """A frame that cannot be read. The stream goes on after it."""
+
+    def __init__(self, reason: str, head: bytes = b"") -> None:
+        super().__init__(reason)
+        self.head = head
+        """Of a message that is too long, how it begins."""
 
 
 class FrameReader:
@@ -27,6 +34,12 @@ class FrameReader:
         """Take more bytes; yield every body that is complete now, and an error in place of every broken frame."""
         self._buffer += chunk
         while True:
+            if self._length is not None and self._length > MAX_BODY_BYTES:
+                if len(self._buffer) < HEAD_BYTES:
+                    return
+                reason = f"the message has {self._length} bytes, at most {MAX_BODY_BYTES} are allowed"
+                self._length, self._to_skip = None, self._length
+                yield FrameError(reason, bytes(self._buffer[:HEAD_BYTES]))
             if self._to_skip:
                 skipped = min(self._to_skip, len(self._buffer))
                 del self._buffer[:skipped]
@@ -38,6 +51,8 @@ class FrameReader:
                 if error is not None:
                     yield error
                     continue
+            if self._length is not None and self._length > MAX_BODY_BYTES:
+                continue
             if self._length is None or len(self._buffer) < self._length:
                 return
             body = bytes(self._buffer[: self._length])
@@ -57,11 +72,7 @@ class FrameReader:
         match = _LENGTH.search(header)
         if match is None:
             return FrameError("the header has no Content-Length")
-        length = int(match.group(1))
-        if length > MAX_BODY_BYTES:
-            self._to_skip = length
-            return FrameError(f"the message has {length} bytes, at most {MAX_BODY_BYTES} are allowed")
-        self._length = length
+        self._length = int(match.group(1))
         return None
 
 

@@ -9,6 +9,9 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _BYTES_PER_UNIT = {"utf-8": 1, "utf-16": 2}
 _CODECS = {"utf-8": "utf-8", "utf-16": "utf-16-le"}
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))
+_NOT_FIRST_OF_PAIR = bytes(byte for byte in range(256) if not 0xD8 <= byte < 0xDC)
+"""High bytes of the utf-16 units that do not begin a pair."""
 
 
 def to_units(text: str, encoding: Encoding) -> int:
@@ -29,15 +32,23 @@ def to_characters(line: str, units: int, encoding: Encoding) -> int:
     if encoding == "utf-32" or line.isascii():
         return min(units, len(line))
     # A line of n characters has at least n units, so nothing after the first `units` characters can matter.
+    nearest = line[:units]
+    if encoding == "utf-8":
+        data = nearest.encode("utf-8", "surrogatepass")
+        whole = len(data[:units].translate(None, _CONTINUATION_BYTES))
+        return whole - (data[units : units + 1] > b"\x7f" and data[units : units + 1] < b"\xc0")
+    try:
+        high_bytes = nearest.encode("utf-16-le")[1 : 2 * units : 2]
+    except UnicodeEncodeError:  # half a pair that stands alone; two of those beside each other are not one character
+        return _counted(nearest, units)
+    # Of a pair that is cut in two only the first half is here, and counts as one of both.
+    return len(high_bytes) - len(high_bytes.translate(None, _NOT_FIRST_OF_PAIR))
+
+
+def _counted(text: str, units: int) -> int:
     counted = 0
-    for index, character in enumerate(line[:units]):
-        counted += _width(ord(character), encoding)
+    for index, character in enumerate(text):
+        counted += 2 if character > "\uffff" else 1
         if counted > units:
             return index
-    return min(units, len(line))
-
-
-def _width(code_point: int, encoding: Encoding) -> int:
-    if encoding == "utf-16":
-        return 2 if code_point > 0xFFFF else 1
-    return 1 + (code_point > 0x7F) + (code_point > 0x7FF) + (code_point > 0xFFFF)
+    return len(text)

@@ -44,6 +44,8 @@ class Protocol(DocumentSync):
     def receive(self, body: bytes | FrameError) -> None:
         """Handle one message. Never raises: whatever arrives is answered or ignored as the specification says."""
         if isinstance(body, FrameError):
+            if body.head:
+                self._forget(body.head)
             self._refuse(None, PARSE_ERROR, str(body))
             return
         try:
@@ -57,6 +59,17 @@ class Protocol(DocumentSync):
             log.error("a message could not be handled: %s", type(error).__name__)
             if isinstance(message, dict) and "method" in message and "id" in message:
                 self._refuse(message["id"], INTERNAL_ERROR, "")
+
+    def _forget(self, head: bytes) -> None:
+        """Close what a message that was too long may have been about: the text here is not the editor's any more."""
+        head = head.replace(b"\\/", b"/")  # as some editors write it
+        named = [
+            document.uri
+            for document in self.documents
+            if json.dumps(document.uri, ensure_ascii=False).encode("utf-8", "replace") in head
+        ]
+        for uri in named or [document.uri for document in self.documents]:
+            self.documents.close(uri)
 
     def _dispatch(self, message: Any) -> None:
         if not isinstance(message, dict) or message.get("jsonrpc") != self.VERSION:

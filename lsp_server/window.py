@@ -78,7 +78,10 @@ def window_at(content: Text, offset: int, language: str, previous: Window | None
 def _definition_at(content: Text, line: int) -> int:
     """The line at or before `line` that is not indented, if one is near."""
     first = max(0, line - _LOOK_BACK)
-    lines = LINE_END.split(content.slice(content.line_span(first)[0], content.line_span(line)[1]))
+    start, end = content.line_span(first)[0], content.line_span(line)[1]
+    if end - start > WHOLE_CHARACTERS:
+        return line
+    lines = LINE_END.split(content.slice(start, end))
     for back, text in enumerate(reversed(lines)):
         if text[:1].isalpha() or text[:1] in ("@", "_"):
             return line - back

@@ -6,12 +6,13 @@ One server takes all of it; at its end nothing in what it sent or wrote may be a
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.lsp_client import LspClient, inline_params, insert, lsp_client
+from tests.lsp_client import LspClient, framed, inline_params, insert, lsp_client
 
 METHOD = "textDocument/inlineCompletion"
 INVALID_PARAMS = -32602
@@ -26,6 +27,22 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "workspace/executeCommand": {"command": "diffill.accepted", "arguments": ["1"]},
 }
+
+HURTS = [
+    ("x = ", 99, 99),
+    ("x = ", 0, 2**31 - 1),
+    ("x = \ud83d", 0, 5),
+    ("\ud83d\ude00x = ", 0, 1),
+    ("\x00\x01\x02\xff" * 500, 0, 40),
+    ("x = 'é" + "a" * 100_000, 0, 100_007),
+    ("🙂" * 100_000, 0, 199_999),
+    ("\r" * 50_000, 25_000, 0),
+    ("(" * 20_000, 0, 20_000),
+    ("if x:\n" + " " * 60_000, 1, 60_000),
+    ("x = " + " " * 60_000 + "y", 0, 4),
+    ("x = }" + " " * 60_000 + "y", 0, 4),
+]
+"""Texts, and a position in each: line and character."""
 
 
 @pytest.fixture(scope="module")
@@ -92,20 +109,7 @@ def test_notifications_that_cannot_be_read_change_nothing(client: LspClient) -> 
 
 @pytest.mark.parametrize(
     ("text", "line", "character"),
-    [
-        ("x = ", 99, 99),
-        ("x = ", 0, 2**31 - 1),
-        ("x = \ud83d", 0, 5),
-        ("\ud83d\ude00x = ", 0, 1),
-        ("\x00\x01\x02\xff" * 500, 0, 40),
-        ("x = 'é" + "a" * 100_000, 0, 100_007),
-        ("🙂" * 100_000, 0, 199_999),
-        ("\r" * 50_000, 25_000, 0),
-        ("(" * 20_000, 0, 20_000),
-        ("if x:\n" + " " * 60_000, 1, 60_000),
-        ("x = " + " " * 60_000 + "y", 0, 4),
-        ("x = }" + " " * 60_000 + "y", 0, 4),
-    ],
+    HURTS,
     ids=[
         "line",
         "column",
@@ -128,3 +132,15 @@ def test_texts_and_positions_that_hurt(client: LspClient, text: str, line: int, 
         assert result is None or set(result) == {"items"}
         client.change(uri, 2, insert(line, character, "y"))
     assert works(client)
+
+
+def test_a_document_that_became_too_long_is_let_go(client: LspClient) -> None:
+    """Were it kept, the edits that follow would land in a text that the editor does not have."""
+    grown = client.open("x = ", uri="file:///grown é.py")
+    other = client.open("x = ", uri="file:///other.py")
+    params = {"textDocument": {"uri": grown, "version": 2}, "contentChanges": [{"text": "x = 1\n" * 3_000_000}]}
+    message = {"jsonrpc": "2.0", "method": "textDocument/didChange", "params": params}
+    client.send_bytes(framed(json.dumps(message, ensure_ascii=False).encode()))
+    assert client.answer(None)["error"]["code"] == -32700
+    assert client.request(METHOD, inline_params(grown, 0, 4)) is None
+    assert client.request(METHOD, inline_params(other, 0, 4))["items"]
