@@ -38,7 +38,8 @@ class FrameReader:
                 if len(self._buffer) < HEAD_BYTES:
                     return
                 reason = f"the message has {self._length} bytes, at most {MAX_BODY_BYTES} are allowed"
-                self._length, self._to_skip = None, self._length
+                self._to_skip = self._length
+                self._length = None
                 yield FrameError(reason, bytes(self._buffer[:HEAD_BYTES]))
             if self._to_skip:
                 skipped = min(self._to_skip, len(self._buffer))
