@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from diffill.model.engine_settings import EngineSettings
+from diffill.model.wire import Failed, encode_frame
+from tests.command_line import fake_engine
+from tests.engine_process import private_directory
+from tests.fake_answers import Answers
+
+OTHER_VERSION = "the engine speaks protocol 0 of build 0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptedEngine:
+    """The real engine process around a model that is told its answers: for what must not hang on the weights."""
+
+    environment: dict[str, str]
+    answers: Answers
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Iterator[ScriptedEngine]:
+    with private_directory() as directory:
+        answers = Answers(directory / "answers.json")
+        with fake_engine(table=str(answers.path)) as environment:
+            yield ScriptedEngine(environment=environment, answers=answers)
+
+
+@pytest.fixture
+def foreign_engine() -> Iterator[dict[str, str]]:
+    """Environment in which an engine of another version has taken the place of ours."""
+    with private_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(EngineSettings(directory=directory, device="cpu").runtime_directory().socket))
+        listener.listen()
+        threading.Thread(target=_refuse_all, args=(listener,), daemon=True).start()
+        yield {"DIFFILL_RUNTIME_DIR": str(directory), "DIFFILL_DEVICE": "cpu"}
+
+
+def _refuse_all(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(encode_frame(Failed(id=0, code="bad_request", message=OTHER_VERSION)))
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,18 @@ return {
     'python', 'javascript', 'javascriptreact', 'typescript', 'typescriptreact', 'java', 'go', 'rust', 'c', 'cpp', 'cs',
     'ruby', 'php', 'sh', 'bash', 'html', 'css', 'json', 'yaml', 'toml', 'lua', 'kotlin', 'scala', 'swift', 'sql', 'markdown',
   },
-  root_dir = function(buffer, on_directory) require('diffill.launch').root(buffer, on_directory) end,
+  root_dir = function(buffer) require('diffill.launch').start(buffer) end,
   capabilities = require('diffill.capabilities').make(),
   handlers = {
     ['diffill/status'] = function(_, status, context) require('diffill.status').update(context.client_id, status) end,
+    ['window/showMessage'] = function(_, message) require('diffill.status').say(message) end,
     ['diffill/documentStatus'] = function(_, status) require('diffill.status').update_document(status) end,
   },
   commands = {
     ['diffill.askInstruction'] = function(command) require('diffill.repair').ask_instruction(command) end,
   },
   on_attach = function(client, buffer) require('diffill.completion').attach(client, buffer) end,
-  on_exit = function(code, signal, client_id)
-    vim.schedule(function()
-      require('diffill.status').forget(client_id)
-      require('diffill.launch').ended(code, signal)
-    end)
+  on_exit = function(_, _, client_id)
+    vim.schedule(function() require('diffill.status').forget(client_id) end)
   end,
 }

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors")) / "neovim"
 ARTIFACTS = ROOT / "build" / "screenshots"
 VERSIONS = ("0.12", "0.11")
+OpenEditor = Callable[..., Editor]
 INIT = """\
 vim.lsp.config('diffill', { settings = { diffill = { confidence = 0 } } }) -- what is shown must not hang on the weights
 vim.keymap.set('i', '<Tab>', '<Plug>(diffill-accept)')
@@ -66,8 +68,11 @@ def open_editor(home: Home) -> Iterator[Callable[..., Editor]]:
     """Opens files in a Neovim of its own."""
     with ExitStack() as stack:
 
-        def open_editor(*files: Path, before: str = "", ready: bool = True) -> Editor:
-            editor = _start(stack, home, *files, before=before)
+        def open_editor(
+            *files: Path, before: str = "", ready: bool = True, environment: dict[str, str] | None = None
+        ) -> Editor:
+            place = replace(home, environment=home.environment | (environment or {}))
+            editor = _start(stack, place, *files, before=before)
             if ready:
                 editor.wait_ready()
             return editor

@@ -59,7 +59,7 @@ class Editor:
     home: Home
     socket: Path
     session: str
-    nvim: pynvim.Nvim = field(init=False)
+    _nvim: pynvim.Nvim = field(init=False)
 
     def start(self, *files: Path, before: str = "") -> None:
         """Open files; `before` is Lua that runs ahead of the person's configuration."""
@@ -70,7 +70,7 @@ class Editor:
         self._tmux("new-session", "-d", "-x", "100", "-y", "30", "env", *pairs, *command, *map(str, files))
         self._tmux("set-option", "-s", "escape-time", "0")
         wait_for("Neovim's socket", self.socket.exists)
-        self.nvim = pynvim.attach("socket", path=str(self.socket))
+        self._nvim = pynvim.attach("socket", path=str(self.socket))
 
     def open(self, file: Path) -> None:
         """Leave everything and open one file."""
@@ -86,7 +86,7 @@ class Editor:
 
     def close(self) -> None:
         """As the terminal's window is closed."""
-        self.nvim.close()
+        self._nvim.close()
         self._tmux("kill-server")
 
     # As the person does
@@ -113,6 +113,12 @@ class Editor:
         return self._tmux("capture-pane", "-p", "-e")
 
     # What is the case
+
+    @property
+    def nvim(self) -> pynvim.Nvim:
+        """Its own interface, which answers nothing but this question while Neovim waits for a key."""
+        assert not self._nvim.api.get_mode()["blocking"], self.screen()
+        return self._nvim
 
     def lua(self, code: str, *arguments: Any) -> Any:
         return self.nvim.exec_lua(code, *arguments)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.neovim.conftest import OpenEditor
 from tests.e2e.neovim.editor import Editor, wait_for
 
 STOCK = """\
@@ -20,7 +20,6 @@ class Stock:
 
     def add(self, item):
 """
-OpenEditor = Callable[..., Editor]
 
 
 @pytest.fixture
@@ -166,6 +165,23 @@ def test_two_windows_on_one_file(editor: Editor) -> None:
     editor.keys("Escape")
     editor.command("wincmd w")
     assert line + ghost in editor.lines()
+
+
+def test_files_of_two_repositories_are_served_side_by_side(window: Editor, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        file = tmp_path / name / "stock.py"
+        file.write_text(STOCK, "utf-8")
+        window.open(file)
+        window.keys("G", "o")
+        window.text("self.items.app")
+        ghost, line = window.wait_ghost(), window.line()
+        window.keys("Tab")
+        window.wait_line(line + ghost)
+    roots = window.lua(
+        "return vim.tbl_map(function(c) return c.root_dir end, vim.lsp.get_clients({ name = 'diffill' }))"
+    )
+    assert {str(tmp_path / "one"), str(tmp_path / "two")} <= set(roots)
 
 
 def test_nothing_in_a_file_that_cannot_be_written(open_editor: OpenEditor, file: Path) -> None:

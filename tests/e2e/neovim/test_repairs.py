@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import ScriptedEngine
+from tests.e2e.neovim.conftest import OpenEditor
 from tests.e2e.neovim.editor import Editor, wait_for
 
 RUFF = Path(sys.executable).with_name("ruff")
 FAULTY = "import os\n\n\ndef area(width, height):\n    return width * height\n"
+AREA = "def area(width, height):\n    return width * height\n"
 REWRITTEN = "def area(width, height):\n    size = width * height\n    return size\n"
 
 
@@ -79,19 +82,27 @@ def test_where_nothing_is_reported_it_says_so(editor: Editor) -> None:
     wait_for("the message", lambda: "no diagnostic in this line" in editor.messages())
 
 
-def test_a_rewrite_is_seen_taken_and_undone_in_one_step(editor: Editor) -> None:
-    editor.command("4,5Diffill rewrite rename width to breadth")
-    wait_for(
-        "the diff or that there is none",
-        lambda: editor.nvim.current.buffer.options["filetype"] == "diff" or "No safe fix" in editor.messages(),
-    )
-    if editor.nvim.current.buffer.options["filetype"] != "diff":
-        pytest.skip("the model has no answer to this instruction")
-    assert any(line.startswith("+") for line in editor.lines())
+def test_a_rewrite_is_seen_taken_and_undone_in_one_step(
+    open_editor: OpenEditor, scripted: ScriptedEngine, tmp_path: Path
+) -> None:
+    file = tmp_path / "area.py"
+    file.write_text(AREA, "utf-8")
+    scripted.answers.set({"return width * height\n": REWRITTEN})
+    editor = open_editor(file, environment=scripted.environment)
+    editor.command("1,2Diffill rewrite name the product")
+    assert preview(editor)[-3:] == ["-    return width * height", "+    size = width * height", "+    return size"]
+    assert editor.lua("return vim.api.nvim_buf_get_lines(1, 0, -1, true)") == AREA.splitlines()
     editor.keys("y")
-    wait_for("the rewrite", lambda: editor.lines() != FAULTY.splitlines())
+    wait_for("the rewrite", lambda: editor.lines() == REWRITTEN.splitlines())
     editor.keys("u")
-    wait_for("the text as it was", lambda: editor.lines() == FAULTY.splitlines())
+    wait_for("the text as it was", lambda: editor.lines() == AREA.splitlines())
+    scripted.answers.set({"return width * height\n": AREA})
+    editor.command("Diffill rewrite")  # without an instruction: it asks
+    wait_for("the question", lambda: "Rewrite:" in editor.screen())
+    editor.text("leave it")
+    editor.keys("Enter")
+    wait_for("that there is nothing to show", lambda: "No safe fix" in editor.messages())
+    assert editor.lines() == AREA.splitlines()
 
 
 def test_the_same_change_is_made_where_it_is_due(window: Editor, tmp_path: Path) -> None:

@@ -47,7 +47,10 @@ end
 local function check_clients()
   local clients = vim.lsp.get_clients({ name = 'diffill' })
   if #clients == 0 then
-    vim.health.info('attached to no buffer')
+    vim.health.warn('no server is running', {
+      'it starts with the first file that it serves; `:Diffill restart` starts it anew',
+      'what it said last is in ' .. vim.lsp.log.get_filename(),
+    })
   end
   local states = require('diffill.status').all()
   for _, client in ipairs(clients) do

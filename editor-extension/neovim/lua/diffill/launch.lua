@@ -21,18 +21,39 @@ function M.check_program()
   end
   if not is_missing_said then
     is_missing_said = true
-    local message = 'Diffill: there is no program %s. `pip install diffill`, or name it: see :checkhealth diffill'
-    vim.notify(message:format(command), vim.log.levels.WARN)
+    vim.notify(('Diffill: there is no program %s; see :checkhealth diffill'):format(command), vim.log.levels.WARN)
   end
   return false
 end
 
---- `root_dir` of the configuration: the repository, or nothing; no start at all without the program.
+--- The same command, but its end is told by this plugin alone: Neovim speaks up at each, and waits for a key.
+---@param command string[]|fun(dispatchers: vim.lsp.rpc.Dispatchers, config: vim.lsp.ClientConfig): vim.lsp.rpc.PublicClient
+---@return fun(dispatchers: vim.lsp.rpc.Dispatchers, config: vim.lsp.ClientConfig): vim.lsp.rpc.PublicClient
+local function quiet(command)
+  return function(dispatchers, config)
+    local on_exit = dispatchers.on_exit
+    dispatchers = vim.tbl_extend('force', dispatchers, {
+      on_exit = function(code, signal)
+        on_exit(0, 0)
+        vim.schedule(function() M.ended(code, signal) end)
+      end,
+    })
+    if type(command) == 'function' then
+      return command(dispatchers, config)
+    end
+    return vim.lsp.rpc.start(command, dispatchers, { cwd = config.cmd_cwd, env = config.cmd_env, detached = config.detached })
+  end
+end
+
+--- `root_dir` of the configuration. It names no directory to Neovim but starts the server itself: in the repository or
+--- without one, and not at all without the program.
 ---@param buffer integer
----@param on_directory fun(directory?: string)
-function M.root(buffer, on_directory)
+function M.start(buffer)
   if M.check_program() then
-    on_directory(vim.fs.root(buffer, '.git'))
+    local config = vim.lsp.config.diffill
+    config = vim.tbl_extend('force', config, { cmd = quiet(config.cmd) })
+    config.root_dir = vim.fs.root(buffer, '.git')
+    vim.lsp.start(config, { bufnr = buffer, reuse_client = config.reuse_client })
   end
 end
 
@@ -41,7 +62,7 @@ local function start_anew()
   vim.lsp.enable('diffill')
 end
 
---- `on_exit` of the configuration: start it again after a while that doubles, give up after some times, and say so once.
+--- Start it again after a while that doubles, give up after some times, and say so once: in a line that fits.
 ---@param code integer
 ---@param signal integer
 function M.ended(code, signal)
@@ -54,8 +75,7 @@ function M.ended(code, signal)
   if #falls <= MAX_RESTARTS then
     vim.defer_fn(start_anew, 500 * 2 ^ #falls)
   elseif #falls == MAX_RESTARTS + 1 then
-    local message = 'Diffill: the server ended %d times and is left alone now. Its log: %s. To try again: :Diffill restart'
-    vim.notify(message:format(#falls, vim.lsp.log.get_filename()), vim.log.levels.ERROR)
+    vim.notify('Diffill: the server keeps ending and is left alone; see :checkhealth diffill', vim.log.levels.ERROR)
   end
 end
 

@@ -27,6 +27,15 @@ function M.update_document(status)
   announce(status)
 end
 
+local LEVELS = { vim.log.levels.ERROR, vim.log.levels.WARN, vim.log.levels.INFO }
+
+--- What the server has to say, in the way in which this person is told things.
+---@param message lsp.ShowMessageParams
+function M.say(message)
+  vim.cmd.redraw() -- below the answer to a question it would make a second line, and Neovim would wait for a key
+  vim.notify('Diffill: ' .. message.message, LEVELS[message.type] or vim.log.levels.DEBUG)
+end
+
 ---@param client_id integer
 function M.forget(client_id)
   states[client_id] = nil
