@@ -43,18 +43,27 @@ corpus.add_command(faults)
 @click.argument("name")
 @click.argument("version")
 @click.option("--language", "languages", multiple=True, help="Take only this one; all by default.")
+@click.option("--older", metavar="VERSION", help="Pin this release too, into a manifest of pairs of releases.")
 @click.option("--manifest", "path", type=click.Path(path_type=Path), required=True)
 @click.option("--archives", type=click.Path(path_type=Path), required=True, help="Where archives are kept.")
-def pin(kind: Any, name: str, version: str, languages: tuple[str, ...], path: Path, archives: Path) -> None:
+def pin(
+    kind: Any, name: str, version: str, languages: tuple[str, ...], older: str | None, path: Path, archives: Path
+) -> None:
     """Download one package and add it to a manifest, with its hashes and the licence that its own files state."""
     from diffill.training.corpus.fetch import pin
-    from diffill.training.corpus.manifest import Package, read_manifest, write_manifest
+    from diffill.training.corpus.manifest import Package, add_to_manifest
+    from diffill.training.edits.releases import Releases, add_to_releases
 
     with _one_line():
-        packages = read_manifest(path) if path.exists() else []
-        others = [package for package in packages if (package.kind, package.name) != (kind, name)]
-        package = Package(kind=kind, name=name, version=version, licence="", languages=languages)
-        write_manifest(path, [*others, pin(package, archives)])
+        wanted = [
+            Package(kind=kind, name=name, version=one, licence="", languages=languages)
+            for one in ([older, version] if older else [version])
+        ]
+        pinned = [pin(package, archives) for package in wanted]
+        if older:
+            add_to_releases(path, Releases(older=pinned[0], newer=pinned[1]))
+        else:
+            add_to_manifest(path, pinned[0])
 
 
 @corpus.command()

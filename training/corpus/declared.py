@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
 import email
 import json
 import logging
@@ -10,12 +12,16 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
+import msgspec
 from debian.copyright import Copyright, MachineReadableFormatError, NotMachineReadableError
 
-from .licences import LicenceGate, is_known, is_licence_file, normalise, recognise
+from .licences import LicenceGate, all_of, is_known, is_licence_file, normalise, recognise
 
 DEBIAN_COPYRIGHT = "debian/copyright"
 NPM_METADATA = "package.json"
+PYTHON_PROJECT = "pyproject.toml"
+SETUP_CONFIG = "setup.cfg"
+SETUP_SCRIPT = "setup.py"
 CLASSIFIER = "License :: "
 
 logging.getLogger("debian.copyright").setLevel(logging.ERROR)  # other people's format slips are not our news
@@ -24,7 +30,8 @@ logging.getLogger("debian.copyright").setLevel(logging.ERROR)  # other people's 
 def is_metadata_file(path: PurePosixPath) -> bool:
     if path.name == "METADATA":  # of the package itself, not of one that it carries along
         return len(path.parts) == 2 and path.parts[0].endswith(".dist-info")
-    return str(path) in (f"package/{NPM_METADATA}", DEBIAN_COPYRIGHT)
+    at_the_top = (NPM_METADATA, PYTHON_PROJECT, SETUP_CONFIG, SETUP_SCRIPT)  # of a commit: archives have a folder there
+    return str(path) in (f"package/{NPM_METADATA}", DEBIAN_COPYRIGHT, *at_the_top)
 
 
 def declared_licence(metadata: Mapping[str, str], gate: LicenceGate) -> str | None:
@@ -35,9 +42,9 @@ def declared_licence(metadata: Mapping[str, str], gate: LicenceGate) -> str | No
     """
     debian = metadata.get(DEBIAN_COPYRIGHT)
     stated = _debian_licence(debian) if debian is not None else next(_expressions(metadata), None)
-    texts = {found for found in licence_texts(metadata).values() if found is not None}
+    texts = [found for found in licence_texts(metadata).values() if found is not None]
     names = (normalise(name) for name in _names(metadata))
-    return stated or " AND ".join(sorted(texts)) or next((name for name in names if gate.accepts(name)), None)
+    return stated or all_of(texts) or next((name for name in names if gate.accepts(name)), None)
 
 
 def refusal_by_licence(metadata: Mapping[str, str], licence: str, gate: LicenceGate) -> str | None:
@@ -124,6 +131,9 @@ def _expressions(metadata: Mapping[str, str]) -> Iterator[str]:
     for headers in _headers(metadata):
         if (expression := headers.get("License-Expression")) is not None:
             yield normalise(expression)
+    project = _python_project(metadata).get("license")
+    if isinstance(project, str):
+        yield normalise(project)
     stated = _npm_licence(metadata.get(NPM_METADATA, "{}"))
     if stated is not None:
         yield normalise(stated)
@@ -141,13 +151,47 @@ def _names(metadata: Mapping[str, str]) -> Iterator[str]:
     """What free fields call the licence, which often is the name of a family or a whole text."""
     for headers in _headers(metadata):
         yield headers.get("License", "")
+    project = _python_project(metadata).get("license")
+    if isinstance(project, dict):
+        yield str(project.get("text", ""))
+    yield _setup_config_licence(metadata.get(SETUP_CONFIG, ""))
+    yield from _setup_script_licences(metadata.get(SETUP_SCRIPT, ""))
     for classifier in _classifiers(metadata):
         yield classifier.split(" :: ")[-1]
 
 
 def _classifiers(metadata: Mapping[str, str]) -> list[str]:
     every = (one for headers in _headers(metadata) for one in headers.get_all("Classifier", []))
-    return [one for one in every if one.startswith(CLASSIFIER)]
+    stated = (*every, *_python_project(metadata).get("classifiers", []))
+    return [one for one in stated if one.startswith(CLASSIFIER)]
+
+
+def _python_project(metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        project = msgspec.toml.decode(metadata.get(PYTHON_PROJECT, "")).get("project")
+    except msgspec.DecodeError:
+        return {}
+    return project if isinstance(project, dict) else {}
+
+
+def _setup_config_licence(text: str) -> str:
+    config = configparser.ConfigParser(interpolation=None)
+    try:
+        config.read_string(text)
+    except configparser.Error:
+        return ""
+    return config.get("metadata", "license", fallback="")
+
+
+def _setup_script_licences(text: str) -> Iterator[str]:
+    """What is written out in the call of `setup`; the script is read, not run."""
+    try:
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError):
+        return
+    for keyword in (keyword for call in calls for keyword in call.keywords if keyword.arg == "license"):
+        if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
+            yield keyword.value.value
 
 
 def _headers(metadata: Mapping[str, str]) -> list[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from .archives import check_file, git_directory, read_package
+from .archives import check_file, git_directory, read_metadata
 from .declared import declared_licence
 from .licences import LicenceGate
 from .manifest import Package, PinnedFile
@@ -53,11 +53,12 @@ def pin(package: Package, directory: Path) -> Package:
     directory = directory.resolve()  # the clients run in a folder of their own
     directory.mkdir(parents=True, exist_ok=True)
     if package.kind == "git":
-        _clone(package, directory)
+        if not _has_commit(git_directory(directory, package), package.version):
+            _clone(package, directory)
     else:
         package = _download_and_hash(package, directory)
     gate = LicenceGate()
-    licence = declared_licence(read_package(directory, package).metadata, gate)
+    licence = declared_licence(read_metadata(directory, package), gate)
     if licence is None or not gate.accepts(licence):
         found = "no licence that is recognised" if licence is None else f"licence {licence!r}, which is not on the list"
         raise ValueError(f"{package.label}: its own files state {found}")

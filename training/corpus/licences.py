@@ -45,6 +45,16 @@ HOLDER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 ENDORSER = re.compile(r"(?<=neither the name of ).+?(?=\s+nor the\s+names)", re.IGNORECASE | re.DOTALL)
+SEPARATOR = re.compile(r"^[ \t]*(?:[-=*_][ \t]*){20,}$", re.MULTILINE)
+GRANT = re.compile(
+    r"^[ \t]*(?:Redistribution and use in source|Permission (?:is hereby granted, free|to use, copy, modify))",
+    re.MULTILINE,
+)
+LONGEST_PREFACE = 240
+"""Characters; two sentences that say whose the terms are, and no terms of their own."""
+CONDITION = re.compile(
+    r"\b(?:non-?commercial|commons|GNU|[AL]?GPL\w*|only|except|unless|provided|not)\b", re.IGNORECASE
+)
 MARK = re.compile(r"^[ \t]*(?:[-*•]|\(?[0-9a-e][.)])[ \t]+", re.MULTILINE)
 
 
@@ -84,15 +94,34 @@ class LicenceGate:
 
 @cache  # packages share their texts
 def recognise(text: str) -> str | None:
-    """The SPDX identifier of a licence text, compared with the known ones by edit distance; None when none is near."""
-    return _nearest(text) or _nearest(_in_usual_form(text))
+    """The SPDX expression of a licence text, compared with the known ones by edit distance; None when none is near.
+
+    Of several texts between lines that separate them, all must be known, and all hold.
+    """
+    if (whole := _nearest(text) or _nearest(_in_usual_form(text))) is not None:
+        return whole
+    parts = [part for part in SEPARATOR.split(text) if part.strip()]
+    found = [recognise(part) for part in parts] if len(parts) > 1 else []
+    return all_of(licence for licence in found if licence) if found and all(found) else None
+
+
+def all_of(licences: Iterable[str]) -> str:
+    """One expression of licences that hold together, each named once."""
+    return " AND ".join(sorted({one for licence in licences for one in licence.split(" AND ")}))
 
 
 def _in_usual_form(text: str) -> str:
     """As the known texts are laid out: no comment marks, no lines of holders, clauses by number, a title on BSD's."""
     terms = MARK.sub("1. ", HOLDER.sub("", COMMENT.sub("", text))).strip()
-    terms = ENDORSER.sub("the copyright holder", terms, count=1)
+    terms = _without_preface(ENDORSER.sub("the copyright holder", terms, count=1))
     return f"BSD 3-Clause License\n\nAll rights reserved.\n\n{terms}" if terms.startswith("Redistribution") else terms
+
+
+def _without_preface(terms: str) -> str:
+    grant = GRANT.search(terms)
+    if grant is None or grant.start() > LONGEST_PREFACE or CONDITION.search(terms[: grant.start()]):
+        return terms
+    return terms[grant.start() :].lstrip()
 
 
 def _nearest(text: str) -> str | None:

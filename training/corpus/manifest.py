@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -61,9 +62,23 @@ def read_manifest(path: Path) -> list[Package]:
     return packages
 
 
+def add_to_manifest(path: Path, package: Package) -> None:
+    """Write the manifest with one package more, or with another version of it.
+
+    Raises:
+        ValueError: the manifest is there and is unreadable.
+    """
+    others = read_manifest(path) if path.exists() else []
+    kept = [one for one in others if (one.kind, one.name) != (package.kind, package.name)]
+    write_manifest(path, [*kept, package])
+
+
 def write_manifest(path: Path, packages: list[Package]) -> None:
-    """One package a line, sorted, so that a change shows as the lines it touches."""
-    lines = [
-        msgspec.json.encode(package).decode() for package in sorted(packages, key=lambda one: (one.kind, one.name))
-    ]
-    write_beside(path, ("[\n  " + ",\n  ".join(lines) + "\n]\n").encode())
+    """Sorted by kind and name."""
+    write_beside(path, one_a_line(sorted(packages, key=lambda one: (one.kind, one.name))))
+
+
+def one_a_line(entries: Iterable[msgspec.Struct]) -> bytes:
+    """JSON in which a change shows as the lines it touches."""
+    lines = [msgspec.json.encode(entry).decode() for entry in entries]
+    return ("[\n  " + ",\n  ".join(lines) + "\n]\n").encode()

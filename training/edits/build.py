@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from ..corpus.archives import read_metadata
+from ..corpus.declared import refusal_by_licence
 from ..corpus.documents import read_index, write_beside
 from ..corpus.licences import LicenceGate
 from ..corpus.manifest import Package, read_manifest
@@ -75,7 +77,8 @@ def plan(config: BuildConfig) -> list[Job]:
     """The jobs of a build.
 
     Raises:
-        ValueError: a manifest is unreadable, or names a held-out package or a licence that is not on the list.
+        ValueError: a manifest is unreadable, or names a held-out package or one whose own files do not say that it is
+            under the manifest's licence, or say one that is not on the list.
     """
     jobs: list[Job] = []
     slices = -(-config.pairs_per_history // PAIRS_PER_JOB)
@@ -92,6 +95,7 @@ def plan(config: BuildConfig) -> list[Job]:
             for index in range(slices)
         ]
     for releases in [] if config.releases is None else read_releases(config.releases):
+        _check(releases.older, config)
         _check(releases.newer, config)
         jobs.append(ReleaseJob(releases=releases, most=config.pairs_per_release))
     shards = [] if config.corpus is None else read_index(config.corpus).documents
@@ -142,5 +146,6 @@ def _check(package: Package, config: BuildConfig) -> None:
     name = package.name.lower().rpartition("/")[2]
     if name in HELD_OUT_PACKAGES or name in config.held_out:
         raise ValueError(f"edits: {package.name} is held out and must not be a source")
-    if not LicenceGate().accepts(package.licence):
-        raise ValueError(f"edits: {package.label}: licence {package.licence!r} is not on the list")
+    refusal = refusal_by_licence(read_metadata(config.archives, package), package.licence, LicenceGate())
+    if refusal is not None:
+        raise ValueError(f"edits: {package.label}: {refusal}")

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from ..corpus.archives import SourceFile, read_package
-from ..corpus.manifest import Package
+from ..corpus.documents import write_beside
+from ..corpus.manifest import Package, one_a_line
 from .change import Change, changes_between, split_lines
 
 
@@ -37,6 +38,17 @@ def read_releases(path: Path) -> list[Releases]:
         raise ValueError(f"releases: cannot read {path}: {error.strerror}") from None
     except msgspec.MsgspecError as error:
         raise ValueError(f"releases: {path}: {error}") from None
+
+
+def add_to_releases(path: Path, releases: Releases) -> None:
+    """Write the manifest with one pair more, or with another one of the same package.
+
+    Raises:
+        ValueError: the manifest is there and is unreadable.
+    """
+    others = read_releases(path) if path.exists() else []
+    kept = [one for one in others if (one.newer.kind, one.newer.name) != (releases.newer.kind, releases.newer.name)]
+    write_beside(path, one_a_line(sorted([*kept, releases], key=lambda one: one.newer.name)))
 
 
 def released_files(archives: Path, releases: Releases) -> Iterator[ReleasedFile]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from diffill.training.corpus.archives import LARGEST_MEMBER, Contents, git_directory, read_package
+from diffill.training.corpus.archives import LARGEST_MEMBER, Contents, git_directory, read_metadata, read_package
 from diffill.training.corpus.manifest import Package, PinnedFile
 from tests.training.corpus.small_archives import store, tarball, wheel
 
@@ -117,3 +117,31 @@ def test_a_pinned_commit(tmp_path: Path) -> None:
     unknown = Package(kind="git", name="owner/name", version="0" * 40, licence="MIT")
     with pytest.raises(ValueError, match=r"archives: .*owner\+name\.git at 0000"):
         read_package(tmp_path, unknown)
+
+
+def test_a_snapshot_may_lack_what_nobody_reads(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    git("init", "--quiet", cwd=work)
+    for name in ("deep/a.py", "b [1].ts", "deep/logo.png", "LICENSE", "pyproject.toml", "deep/pyproject.toml"):
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text(f"# {name}\n")
+    git("add", ".", cwd=work)
+    git("commit", "--quiet", "-m", "a change", cwd=work)
+    package = Package(kind="git", name="owner/name", version=git("rev-parse", "HEAD", cwd=work), licence="MIT")
+    repository = git_directory(tmp_path, package)
+    git("clone", "--quiet", "--bare", str(work), str(repository), cwd=tmp_path)
+
+    def lose(name: str) -> None:
+        blob = git("rev-parse", f"HEAD:{name}", cwd=repository)
+        (repository / "objects" / blob[:2] / blob[2:]).unlink()
+
+    lose("deep/logo.png")
+    stated = {"LICENSE": "# LICENSE\n", "pyproject.toml": "# pyproject.toml\n"}
+    contents = read_package(tmp_path, package)
+    assert {str(source.path) for source in contents.sources} == {"deep/a.py", "b [1].ts"}
+    assert contents.metadata == stated
+    lose("deep/a.py")
+    with pytest.raises(ValueError, match=r"archives: .*owner\+name\.git at .*invalid object"):
+        read_package(tmp_path, package)
+    assert read_metadata(tmp_path, package) == stated, "nothing else needs to be there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 import pytest
+from identify.vendor.licenses import LICENSES
 
 from diffill.training.corpus.declared import (
     DebianCopyright,
@@ -16,7 +17,12 @@ from diffill.training.corpus.licences import LicenceGate, is_licence_file
 from tests.training.corpus.small_archives import MIT
 
 METADATA = "a-1.dist-info/METADATA"
+PROJECT = '[project]\nname = "a"\nlicense = {}\n'
+ISC_AND_MIT = f"{dict(LICENSES)['ISC']}\n{'-' * 30}\n\n{MIT}"
 GNU = "Classifier: License :: OSI Approved :: GNU General Public License v3\n"
+GNU_PROJECT = (
+    PROJECT.format('"MIT"') + 'classifiers = ["License :: OSI Approved :: GNU Affero General Public License"]\n'
+)
 DEBIAN = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
 Files: *
@@ -54,6 +60,19 @@ License: Own
         ({"package.json": '{"license": "ISC"}', "LICENSE": MIT}, "ISC"),
         ({"package.json": '{"license": "SEE LICENSE IN LICENSE"}', "LICENSE": MIT}, "MIT"),
         ({"package.json": "{", "LICENSE": MIT}, "MIT"),
+        ({"pyproject.toml": PROJECT.format('"MIT OR Apache-2.0"'), "LICENSE.MIT": MIT}, "MIT OR Apache-2.0"),
+        ({"pyproject.toml": PROJECT.format('{text = "MIT License"}')}, "MIT"),
+        ({"pyproject.toml": PROJECT.format('{file = "LICENSE"}'), "LICENSE": MIT}, "MIT"),
+        ({"pyproject.toml": PROJECT.format('{text = "BSD"}')}, None),
+        ({"pyproject.toml": '[project]\nclassifiers = ["License :: OSI Approved"]\n'}, None),
+        ({"pyproject.toml": '[project]\nclassifiers = ["License :: OSI Approved :: MIT License"]\n'}, "MIT"),
+        ({"pyproject.toml": "[project", "LICENSE": MIT}, "MIT"),
+        ({"setup.cfg": "[metadata]\nlicense = Apache-2.0\n"}, "Apache-2.0"),
+        ({"setup.cfg": "no section\n", "LICENSE": MIT}, "MIT"),
+        ({"setup.py": "setup(name='a', license='BSD-3-Clause')\n"}, "BSD-3-Clause"),
+        ({"setup.py": "setup(license=open('LICENSE').read())\n"}, None),
+        ({"setup.py": "print 'of another time'\n", "LICENSE": MIT}, "MIT"),
+        ({"LICENSE": MIT, "LICENSE.other": ISC_AND_MIT}, "ISC AND MIT"),
         ({"debian/copyright": DEBIAN}, "MIT"),
         ({"debian/copyright": DEBIAN.replace("License: Expat", "License: Sphinx")}, "Sphinx"),
         ({"debian/copyright": "This was made by someone.\n", "LICENSE": MIT}, "MIT"),
@@ -75,6 +94,7 @@ def test_a_package_speaks_for_itself(metadata: dict[str, str], licence: str | No
         ("Apache-2.0", {"LICENSE": MIT}, "its own files say 'MIT', the manifest says 'Apache-2.0'"),
         ("SSPL-1.0", {"package.json": '{"license": "SSPL-1.0"}'}, "licence 'SSPL-1.0' is not on the list"),
         ("MIT", {METADATA: f"{GNU}License-Expression: MIT\n"}, "its metadata says 'License :: OSI Approved :: GNU"),
+        ("MIT", {"pyproject.toml": GNU_PROJECT}, "its metadata says 'License :: OSI Approved :: GNU"),
         ("MIT OR GPL-3.0-only", {METADATA: f"{GNU}License-Expression: MIT OR GPL-3.0-only\n"}, None),
     ],
 )
@@ -112,6 +132,9 @@ def test_debian_licences_by_file() -> None:
         ("a-1/LICENSE-docs", False, False),
         ("package/package.json", False, True),
         ("package/node_modules/b/package.json", False, False),
+        ("package.json", False, True),
+        ("setup.py", False, True),
+        ("docs/pyproject.toml", False, False),
         ("debian/copyright", False, True),
         ("a-1/licenses.py", False, False),
     ],

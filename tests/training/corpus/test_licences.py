@@ -73,6 +73,25 @@ def test_a_licence_text_is_recognised_as_projects_write_it() -> None:
     assert recognise(f"{holders}{terms}\nAnd you must pay.\n" + "Pay a lot.\n" * 20) is None
 
 
+PAID = "Whoever sells this must pay us.\n"
+RULE = "-" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        (f"This is under the MIT license:\n\n{MIT}", "MIT"),
+        (f"Use that is non-commercial, at home and at school, is free under the terms that follow:\n\n{MIT}", None),
+        (f"{PAID * 9}\n{MIT}", None),
+        (f"{MIT}\n{RULE}\n\nThe files in lib are licensed as:\n\n{dict(LICENSES)['ISC']}", "ISC AND MIT"),
+        (f"{MIT}\n{RULE}\n\nThe files in lib are licensed as:\n\n{MIT}", "MIT"),
+        (f"{MIT}\n{RULE}\n{PAID}", None),
+    ],
+)
+def test_texts_within_a_text(text: str, expression: str | None) -> None:
+    assert recognise(text) == expression
+
+
 @pytest.mark.parametrize(
     ("head", "accepted"),
     [

@@ -23,6 +23,7 @@ from diffill.training.edits.build import BuildConfig, build
 from diffill.training.edits.merge import PARTS
 from diffill.training.edits.options import EditOptions
 from diffill.training.edits.releases import Releases
+from tests.training.corpus.small_archives import MIT
 from tests.training.git_repository import BODIES, WorkTree, module
 
 SECRET = "ghp_" + "a1" * 18
@@ -32,6 +33,7 @@ def wheel(archives: Path, version: str, text: str) -> Package:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("released/a.py", text)
+        archive.writestr(f"released-{version}.dist-info/METADATA", "License-Expression: MIT\n")
     name = f"released-{version}-py3-none-any.whl"
     archives.mkdir(exist_ok=True)
     (archives / name).write_bytes(stream.getvalue())
@@ -52,7 +54,7 @@ def document(name: str, package: str = "kept 1.0") -> Document:
 def config(tmp_path: Path) -> BuildConfig:
     archives, text = tmp_path / "archives", module(*BODIES)
     work = WorkTree(tmp_path / "work")
-    work.commit("Start", {"pkg/a.py": text})
+    work.commit("Start", {"pkg/a.py": text, "LICENSE": MIT})
     for subject, old, new in (
         ("Add where it takes away", "total - 3", "total + 3"),
         ("Multiply in the fifth", "first * 5 + second", "first * 5 * second"),
@@ -145,7 +147,7 @@ def as_json(config: BuildConfig, **changes: Any) -> str:
         ({"colour": 1}, "colour"),
         ({"held_out": ["released"]}, "released is held out"),
         ({"held_out": ["name"]}, "owner/name is held out"),
-        ({"archives": "nowhere"}, "archives: nowhere/owner+name.git does not hold commit"),
+        ({"archives": "nowhere"}, "archives: nowhere/owner+name.git is missing"),
         ({"histories": None, "releases": None, "corpus": None}, "yield no pair"),
         ({"corpus": "nowhere"}, "corpus: cannot read nowhere"),
     ],
@@ -161,9 +163,32 @@ def test_command_refuses_in_one_line(
     assert not (config.out / "pairs.json").exists()
 
 
-def test_a_licence_that_is_not_on_the_list(config: BuildConfig, tmp_path: Path) -> None:
-    write_manifest(
-        tmp_path / "histories.json", [Package(kind="git", name="a/b", version="0" * 40, licence="GPL-3.0-only")]
-    )
-    with pytest.raises(ValueError, match=r"a/b .*GPL-3\.0-only"):
+@pytest.mark.parametrize(
+    ("manifest", "stated", "message"),
+    [
+        ("Apache-2.0", {"LICENSE": MIT}, "its own files say 'MIT', the manifest says 'Apache-2.0'"),
+        ("MIT", {"README": "Free.\n"}, "its own files do not say under which licence it is"),
+        (
+            "GPL-3.0-only",
+            {"pyproject.toml": '[project]\nlicense = "GPL-3.0-only"\n'},
+            "'GPL-3.0-only' is not on the list",
+        ),
+    ],
+)
+def test_a_licence_is_what_the_sources_say(
+    config: BuildConfig, tmp_path: Path, manifest: str, stated: dict[str, str], message: str
+) -> None:
+    work = WorkTree(tmp_path / "other")
+    work.commit("Start", {"a.py": "x = 1\n", **stated})
+    typed = msgspec.structs.replace(work.publish(config.archives, "a/b"), licence=manifest)
+    write_manifest(tmp_path / "histories.json", [typed])
+    with pytest.raises(ValueError, match=rf"^edits: a/b \w+: .*{message}"):
+        build(config)
+
+
+def test_the_older_release_is_asked_too(config: BuildConfig, tmp_path: Path) -> None:
+    newer = wheel(config.archives, "2.0", module(*BODIES))
+    older = msgspec.structs.replace(wheel(config.archives, "1.9", module(*BODIES)), licence="ISC")
+    (tmp_path / "releases.json").write_bytes(msgspec.json.encode([Releases(older=older, newer=newer)]))
+    with pytest.raises(ValueError, match=r"released 1\.9: its own files say 'MIT', the manifest says 'ISC'"):
         build(config)
