@@ -75,7 +75,8 @@ def add_to_manifest(path: Path, package: Package) -> None:
 
 def write_manifest(path: Path, packages: list[Package]) -> None:
     """Sorted by kind and name."""
-    write_beside(path, one_a_line(sorted(packages, key=lambda one: (one.kind, one.name))))
+    in_order = sorted(packages, key=lambda one: (one.kind, one.name))
+    write_beside(path, one_a_line(in_order))
 
 
 def one_a_line(entries: Iterable[msgspec.Struct]) -> bytes:

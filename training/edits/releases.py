@@ -48,7 +48,8 @@ def add_to_releases(path: Path, releases: Releases) -> None:
     """
     others = read_releases(path) if path.exists() else []
     kept = [one for one in others if (one.newer.kind, one.newer.name) != (releases.newer.kind, releases.newer.name)]
-    write_beside(path, one_a_line(sorted([*kept, releases], key=lambda one: one.newer.name)))
+    in_order = sorted([*kept, releases], key=lambda one: one.newer.name)
+    write_beside(path, one_a_line(in_order))
 
 
 def released_files(archives: Path, releases: Releases) -> Iterator[ReleasedFile]:
