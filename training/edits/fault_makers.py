@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from tree_sitter import Node
 
 from .faults import Edit, Make, Surroundings
 
-CLOSING = {b")", b"]", b"}"}
+CLOSING = (b")", b"]", b"}")
+Words = Mapping[bytes, tuple[bytes, ...]]
+"""From a word to what is written by mistake in its place."""
+SHARED_OPERATORS: Words = {
+    b"<": (b"<=", b">"),
+    b"<=": (b"<", b">="),
+    b">": (b">=", b"<"),
+    b">=": (b">", b"<="),
+    b"+": (b"-",),
+    b"-": (b"+",),
+    b"+=": (b"-=", b"="),
+    b"-=": (b"+=",),
+}
 LEAVES = ("return_statement", "raise_statement", "throw_statement", "continue_statement", "break_statement")
 
 
-def swap_token(tokens: Mapping[bytes, tuple[bytes, ...]]) -> Make:
+def swap_token(tokens: Words) -> Make:
     """Another operator or word in place of a direct child that is one of `tokens`."""
 
     def make(node: Node, around: Surroundings) -> Edit | None:
         for child in node.children:
             others = tokens.get(text_of(child, around))
             if others and (not child.is_named or child.child_count == 0):
-                return child.start_byte, child.end_byte, around.generator.choice(others)
+                return replaced(child, around.generator.choice(others))
         return None
 
     return make
 
 
-def swap_whole(texts: Mapping[bytes, tuple[bytes, ...]]) -> Make:
+def swap_whole(texts: Words) -> Make:
     """Another word in place of the whole node."""
 
     def make(node: Node, around: Surroundings) -> Edit | None:
         others = texts.get(text_of(node, around))
-        return (node.start_byte, node.end_byte, around.generator.choice(others)) if others else None
+        return replaced(node, around.generator.choice(others)) if others else None
 
     return make
 
@@ -42,7 +54,7 @@ def off_by_one(node: Node, around: Surroundings) -> Edit | None:
         return None
     value = int(digits)
     other = value + around.generator.choice((-1, 1)) if value else 1
-    return node.start_byte, node.end_byte, str(other).encode()
+    return replaced(node, str(other).encode())
 
 
 def swapped_arguments(node: Node, around: Surroundings) -> Edit | None:
@@ -64,7 +76,7 @@ def wrong_name(node: Node, around: Surroundings) -> Edit | None:
     others = [other for other in around.names if other != name and other not in (b"self", b"cls", b"this")]
     if not others or not is_used(node):
         return None
-    return node.start_byte, node.end_byte, around.generator.choice(others)
+    return replaced(node, around.generator.choice(others))
 
 
 def misspelled_name(node: Node, around: Surroundings) -> Edit | None:
@@ -80,7 +92,7 @@ def misspelled_name(node: Node, around: Surroundings) -> Edit | None:
         name + "s" if not name.endswith("s") else name[:-1],
     ]
     slip = around.generator.choice(slips)
-    return (node.start_byte, node.end_byte, slip.encode()) if slip != name else None
+    return replaced(node, slip.encode()) if slip != name else None
 
 
 def deleted_line(node: Node, around: Surroundings) -> Edit | None:
@@ -104,24 +116,34 @@ def without_word(word: bytes) -> Make:
     return make
 
 
-def unclosed_bracket(node: Node, around: Surroundings) -> Edit | None:
-    last = node.children[-1] if node.children else None
-    return (last.start_byte, last.end_byte, b"") if last is not None and text_of(last, around) in CLOSING else None
+def unclosed(*closing: bytes) -> Make:
+    """The last token of a node gone, when it is one of `closing`."""
+
+    def make(node: Node, around: Surroundings) -> Edit | None:
+        last = _last(node, around, closing)
+        return without(last) if last is not None else None
+
+    return make
+
+
+unclosed_bracket = unclosed(*CLOSING)
 
 
 def extra_bracket(node: Node, around: Surroundings) -> Edit | None:
+    last = _last(node, around, CLOSING)
+    return (last.end_byte, last.end_byte, text_of(last, around)) if last is not None else None
+
+
+def _last(node: Node, around: Surroundings, closing: Container[bytes]) -> Node | None:
     last = node.children[-1] if node.children else None
-    if last is None or text_of(last, around) not in CLOSING:
-        return None
-    return last.end_byte, last.end_byte, text_of(last, around)
+    return last if last is not None and text_of(last, around) in closing else None
 
 
 def missing_comma(node: Node, around: Surroundings) -> Edit | None:
     commas = [child for child in node.children[:-2] if child.type == ","]
     if not commas:
         return None
-    comma = around.generator.choice(commas)
-    return comma.start_byte, comma.end_byte, b""
+    return without(around.generator.choice(commas))
 
 
 def doubled_line(node: Node, around: Surroundings) -> Edit | None:
@@ -168,7 +190,7 @@ def assignment_in(*parents: str) -> Make:
     def make(node: Node, around: Surroundings) -> Edit | None:
         equals = [child for child in node.children if child.type in ("==", "===")]
         inside = node.parent is not None and node.parent.type in parents
-        return (equals[0].start_byte, equals[0].end_byte, b"=") if equals and inside else None
+        return replaced(equals[0], b"=") if equals and inside else None
 
     return make
 
@@ -192,10 +214,23 @@ def is_used(node: Node) -> bool:
     return parent.child_by_field_name("attribute") != node and parent.child_by_field_name("left") != node
 
 
+def used_but(words: Container[bytes]) -> Callable[[Node, Surroundings], bool]:
+    """Whether a name is used and is none of `words`."""
+    return lambda node, around: is_used(node) and text_of(node, around) not in words
+
+
 def whole_lines(node: Node, source: bytes) -> tuple[int, int]:
     """Bytes from the start of the first line of a node to behind the newline of its last."""
     end = source.find(b"\n", node.end_byte)
     return source.rfind(b"\n", 0, node.start_byte) + 1, len(source) if end < 0 else end + 1
+
+
+def replaced(node: Node, text: bytes) -> Edit:
+    return node.start_byte, node.end_byte, text
+
+
+def without(node: Node) -> Edit:
+    return replaced(node, b"")
 
 
 def text_of(node: Node, around: Surroundings) -> bytes:
@@ -205,3 +240,8 @@ def text_of(node: Node, around: Surroundings) -> bytes:
 def on(test: Callable[[Node, Surroundings], bool], make: Make) -> Make:
     """`make` only where `test` holds."""
     return lambda node, around: make(node, around) if test(node, around) else None
+
+
+def inside(*parents: str) -> Callable[[Node, Surroundings], bool]:
+    """Whether a node stands directly in one of `parents`."""
+    return lambda node, around: node.parent is not None and node.parent.type in parents

@@ -7,56 +7,44 @@ import re
 from tree_sitter import Node
 
 from .fault_makers import (
-    assignment_in,
+    SHARED_OPERATORS,
+    Words,
     deleted_line,
-    doubled_line,
-    extra_bracket,
-    is_guard,
-    is_used,
-    missing_comma,
-    missing_owner,
-    misspelled_name,
-    negated,
-    off_by_one,
+    inside,
     on,
+    replaced,
     swap_token,
     swap_whole,
-    swapped_arguments,
     text_of,
-    unclosed_bracket,
+    unclosed,
     whole_lines,
-    without_word,
+    without,
     wrong_name,
 )
 from .faults import Catalogue, Edit, Surroundings, kind
+from .shared_faults import Vocabulary, shared_faults
 
-COMPARISONS = {
+COMPARISONS: Words = {
+    **SHARED_OPERATORS,
     b"==": (b"!=", b"is"),
     b"!=": (b"==",),
-    b"<": (b"<=", b">"),
-    b"<=": (b"<", b">="),
-    b">": (b">=", b"<"),
-    b">=": (b">", b"<="),
     b"in": (b"not in",),
     b"not in": (b"in",),
     b"is": (b"is not", b"=="),
     b"is not": (b"is", b"!="),
 }
-ARITHMETIC = {
-    b"+": (b"-",),
-    b"-": (b"+",),
+ARITHMETIC: Words = {
+    **SHARED_OPERATORS,
     b"*": (b"/", b"+", b"**"),
     b"/": (b"//", b"*"),
     b"//": (b"/",),
     b"%": (b"//",),
     b"&": (b"|",),
     b"|": (b"&",),
-    b"+=": (b"-=", b"="),
-    b"-=": (b"+=",),
     b"and": (b"or",),
     b"or": (b"and",),
 }
-METHODS = {
+METHODS: Words = {
     b"append": (b"extend", b"add", b"push"),
     b"extend": (b"append",),
     b"add": (b"append", b"update"),
@@ -86,7 +74,7 @@ METHODS = {
     b"list": (b"set", b"tuple"),
     b"sorted": (b"reversed",),
 }
-CONSTANTS = {
+CONSTANTS: Words = {
     b"True": (b"False", b"true", b"None"),
     b"False": (b"True", b"false", b"None"),
     b"None": (b"False", b"null", b"0"),
@@ -108,6 +96,7 @@ COLON = ("if_statement", "elif_clause", "else_clause", "for_statement", "while_s
 BLOCKS = (*COLON, "function_definition", "class_definition", "try_statement", "except_clause")
 BRACKETS = ("argument_list", "parameters", "list", "dictionary", "tuple", "parenthesized_expression", "subscript")
 CONDITIONAL = ("if_statement", "elif_clause", "while_statement")
+IMPORTS = ("import_statement", "import_from_statement")
 SIMPLE = ("expression_statement", "return_statement", "raise_statement", "assert_statement")
 
 
@@ -119,7 +108,7 @@ def _missing_self_parameter(node: Node, around: Surroundings) -> Edit | None:
 def _missing_colon(node: Node, around: Surroundings) -> Edit | None:
     for child in node.children:
         if child.type == ":":
-            return child.start_byte, child.end_byte, b""
+            return without(child)
     return None
 
 
@@ -166,7 +155,7 @@ def _misspelled_target(node: Node, around: Surroundings) -> Edit | None:
         return None
     name = text_of(left, around)
     slip = name + b"_" if len(name) < 4 else name[:-2] + name[-1:]
-    return left.start_byte, left.end_byte, slip
+    return replaced(left, slip)
 
 
 def _unused_variable(node: Node, around: Surroundings) -> Edit | None:
@@ -191,7 +180,7 @@ def _mutable_default(node: Node, around: Surroundings) -> Edit | None:
     value = node.child_by_field_name("value")
     if value is None or value.type != "none":
         return None
-    return value.start_byte, value.end_byte, around.generator.choice((b"[]", b"{}"))
+    return replaced(value, around.generator.choice((b"[]", b"{}")))
 
 
 def _bare_except(node: Node, around: Surroundings) -> Edit | None:
@@ -210,22 +199,11 @@ def _string_prefix(node: Node, around: Surroundings) -> Edit | None:
     return (node.start_byte, node.start_byte, b"f") if plain else None
 
 
-def _unclosed_string(node: Node, around: Surroundings) -> Edit | None:
-    last = node.children[-1] if node.children else None
-    if last is None or last.type != "string_end" or len(text_of(last, around)) != 1:
-        return None
-    return last.start_byte, last.end_byte, b""
-
-
 def _missing_call(node: Node, around: Surroundings) -> Edit | None:
     arguments = node.child_by_field_name("arguments")
     if arguments is None or arguments.named_child_count or text_of(arguments, around) != b"()":
         return None
-    return arguments.start_byte, arguments.end_byte, b""
-
-
-def _is_method(node: Node, around: Surroundings) -> bool:
-    return node.parent is not None and node.parent.type in ("attribute", "call")
+    return without(arguments)
 
 
 def _is_attribute(node: Node, around: Surroundings) -> bool:
@@ -240,44 +218,41 @@ def _misspelled_attribute(node: Node, around: Surroundings) -> Edit | None:
     return node.start_byte + at, node.start_byte + at + 2, name[at + 1 : at + 2] + name[at : at + 1]
 
 
-def _is_name(node: Node, around: Surroundings) -> bool:
-    return is_used(node) and text_of(node, around) not in (b"self", b"cls")
-
-
+PYTHON = Vocabulary(
+    arguments="argument_list",
+    awaited="await",
+    comparison="comparison_operator",
+    condition_parents=CONDITIONAL,
+    conditionals=CONDITIONAL,
+    constants=CONSTANTS,
+    comma_lists=("argument_list", "parameters", "list", "dictionary", "tuple"),
+    brackets=BRACKETS,
+    member="attribute",
+    member_name="attribute",
+    negation=b"not ",
+    number="integer",
+    owner=b"self",
+    not_misspelled=(b"self", b"cls"),
+    simple_statements=SIMPLE,
+)
 PYTHON_FAULTS: Catalogue = {
+    **shared_faults(PYTHON),
     "wrong-comparison": kind("comparison_operator", make=swap_token(COMPARISONS)),
     "wrong-operator": kind("binary_operator", "boolean_operator", "augmented_assignment", make=swap_token(ARITHMETIC)),
-    "wrong-method": kind("identifier", make=on(_is_method, swap_whole(METHODS))),
-    "wrong-constant": kind("true", "false", "none", make=swap_whole(CONSTANTS)),
+    "wrong-method": kind("identifier", make=on(inside("attribute", "call"), swap_whole(METHODS))),
     "wrong-name": kind("identifier", make=wrong_name),
-    "misspelled-name": kind("identifier", make=on(_is_name, misspelled_name)),
     "misspelled-attribute": kind("identifier", make=on(_is_attribute, _misspelled_attribute)),
     "misspelled-target": kind("assignment", make=_misspelled_target),
-    "off-by-one": kind("integer", make=off_by_one),
-    "swapped-arguments": kind("argument_list", make=swapped_arguments),
-    "negated-condition": kind(*CONDITIONAL, make=negated(b"not ")),
-    "missing-return": kind("return_statement", make=without_word(b"return")),
-    "missing-await": kind("await", make=without_word(b"await")),
-    "missing-self": kind("attribute", make=missing_owner(b"self", "attribute")),
     "missing-self-parameter": kind("parameters", make=_missing_self_parameter),
-    "missing-import": kind("import_statement", "import_from_statement", make=_part_of_import),
+    "missing-import": kind(*IMPORTS, make=_part_of_import),
     "missing-call": kind("call", make=_missing_call),
     "missing-colon": kind(*BLOCKS, make=_missing_colon),
-    "missing-comma": kind("argument_list", "parameters", "list", "dictionary", "tuple", make=missing_comma),
-    "deleted-guard": kind("if_statement", make=on(is_guard, deleted_line)),
     "deleted-assignment": kind("expression_statement", make=on(_is_assignment, deleted_line)),
-    "deleted-statement": kind(*SIMPLE, make=deleted_line),
-    "doubled-line": kind("expression_statement", "return_statement", make=doubled_line),
-    "unclosed-bracket": kind(*BRACKETS, make=unclosed_bracket),
-    "extra-bracket": kind(*BRACKETS, make=extra_bracket),
-    "unclosed-string": kind("string", make=_unclosed_string),
+    "unclosed-string": kind("string", make=unclosed(b'"', b"'")),
     "string-prefix": kind("string", make=_string_prefix),
     "wrong-indentation": kind(*SIMPLE, make=_wrong_indentation),
-    "unused-import": kind("import_statement", "import_from_statement", make=_unused_import),
+    "unused-import": kind(*IMPORTS, make=_unused_import),
     "unused-variable": kind("expression_statement", make=_unused_variable),
-    "assignment-in-condition": kind(
-        "comparison_operator", make=assignment_in("if_statement", "elif_clause", "while_statement")
-    ),
     "comparison-style": kind("comparison_operator", make=_comparison_style),
     "mutable-default": kind("default_parameter", "typed_default_parameter", make=_mutable_default),
     "bare-except": kind("except_clause", make=_bare_except),
