@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sized
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +18,6 @@ from .problem import one_line
 if TYPE_CHECKING:
     from diffill.model.decoding_turn import Decoder
     from diffill.model.request import Mode
-    from diffill.model.tokenizer import Tokenizer
     from diffill.training.evaluation.judgement import Report
 
 tasks_option = click.option(
@@ -24,9 +26,50 @@ tasks_option = click.option(
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N cases, in the order of the file."
 )
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the bootstrap samples."
-)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What every measurement is told: which weights decode, how, and how its report is printed."""
+
+    mode: Mode
+    device: str | None
+    checkpoint: Path | None
+    adapter: str | None
+    seed: int
+    as_json: bool
+
+    def run(self, cases: Sized, evaluate: Callable[..., Report]) -> None:
+        """Judge `cases` with `evaluate` and print what it reports."""
+        from .complete import load_tokenizer
+
+        settings = engine_settings(checkpoint=self.checkpoint, device=self.device, adapter=self.adapter)
+        tokenizer = load_tokenizer(settings.checkpoint)
+        decoder = load_decoder(settings.checkpoint, settings.device, settings.adapter)
+        with case_bar(len(cases)) as show:
+            report = evaluate(cases, decoder, tokenizer, mode=self.mode, seed=self.seed, on_case=show)
+        _print(report, self.as_json)
+
+
+def measures(draws: str = "the bootstrap samples") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a measurement, which the command gets as one `Measurement`.
+
+    Args:
+        draws: what the seed decides, for the help.
+    """
+    names = Measurement.__dataclass_fields__
+    seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help=f"Draws {draws}.")
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def measure(**values: Any) -> None:
+            measurement = Measurement(**{name: values.pop(name) for name in names})
+            command(measurement=measurement, **values)
+
+        options = (seed, mode_option, device_option, checkpoint_option, adapter_option, json_option)
+        return functools.reduce(lambda inner, option: option(inner), reversed(options), measure)
+
+    return with_options
 
 
 @click.group(name="eval")
@@ -45,23 +88,8 @@ evaluate.add_command(draw_report)
 @click.option(
     "--max-tokens", type=click.IntRange(1, 1024), default=128, show_default=True, metavar="N", help="Longest middle."
 )
-@seed_option
-@mode_option
-@device_option
-@checkpoint_option
-@adapter_option
-@json_option
-def infilling(
-    tasks: Path,
-    limit: int | None,
-    max_tokens: int,
-    seed: int,
-    mode: Mode,
-    device: str | None,
-    checkpoint: Path | None,
-    adapter: str | None,
-    as_json: bool,
-) -> None:
+@measures()
+def infilling(tasks: Path, limit: int | None, max_tokens: int, measurement: Measurement) -> None:
     """Fill holes in Python programs and run their tests.
 
     Decoding is greedy, one attempt a case. The programs that come of it run one by one in processes of their own with
@@ -71,12 +99,7 @@ def infilling(
 
     with one_line("--"):
         cases = load_cases(tasks, limit=limit)
-    decoder, tokenizer = _model(checkpoint, device, adapter)
-    with case_bar(len(cases)) as show:
-        report = evaluate_infilling(
-            cases, decoder, tokenizer, mode=mode, max_tokens=max_tokens, seed=seed, on_case=show
-        )
-    _print(report, as_json)
+    measurement.run(cases, functools.partial(evaluate_infilling, max_tokens=max_tokens))
 
 
 @evaluate.command()
@@ -89,23 +112,8 @@ def infilling(
     multiple=True,
     help="Only these cases: the wrong lines given, the whole function given, correct code. All by default.",
 )
-@seed_option
-@mode_option
-@device_option
-@checkpoint_option
-@adapter_option
-@json_option
-def repair(
-    tasks: Path,
-    limit: int | None,
-    parts: tuple[str, ...],
-    seed: int,
-    mode: Mode,
-    device: str | None,
-    checkpoint: Path | None,
-    adapter: str | None,
-    as_json: bool,
-) -> None:
+@measures()
+def repair(tasks: Path, limit: int | None, parts: tuple[str, ...], measurement: Measurement) -> None:
     """Repair code with tests or diagnostics, and leave correct code alone.
 
     Every task is asked three times: with the region cut to the lines that are wrong (`located`), with the whole
@@ -118,44 +126,21 @@ def repair(
         repairs = [repair for repair in load_repairs(tasks, limit=limit) if not parts or repair.part in parts]
         if not repairs:
             raise ValueError(f"part: {tasks} holds no case of {', '.join(parts)}")
-    decoder, tokenizer = _model(checkpoint, device, adapter)
-    with case_bar(len(repairs)) as show:
-        report = evaluate_repairs(repairs, decoder, tokenizer, mode=mode, seed=seed, on_case=show)
-    _print(report, as_json)
+    measurement.run(repairs, evaluate_repairs)
 
 
 @evaluate.command()
 @click.argument("repo", type=click.Path(path_type=Path))
 @click.option("--n", "count", type=click.IntRange(min=1), default=300, show_default=True, help="Holes.")
 @click.option("--since", metavar="COMMIT", help="Only lines that no file held at this commit of the repository.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws holes and bootstrap samples."
-)
-@mode_option
-@device_option
-@checkpoint_option
-@adapter_option
-@json_option
-def holes(
-    repo: Path,
-    count: int,
-    since: str | None,
-    seed: int,
-    mode: Mode,
-    device: str | None,
-    checkpoint: Path | None,
-    adapter: str | None,
-    as_json: bool,
-) -> None:
+@measures("holes and bootstrap samples")
+def holes(repo: Path, count: int, since: str | None, measurement: Measurement) -> None:
     """Take single lines out of the files of REPO and see whether they come back."""
     from diffill.training.evaluation.holes import evaluate_holes, punch_holes
 
     with one_line():
-        punched = punch_holes(repo, count=count, seed=seed, since=since)
-    decoder, tokenizer = _model(checkpoint, device, adapter)
-    with case_bar(len(punched)) as show:
-        report = evaluate_holes(punched, decoder, tokenizer, mode=mode, seed=seed, on_case=show)
-    _print(report, as_json)
+        punched = punch_holes(repo, count=count, seed=measurement.seed, since=since)
+    measurement.run(punched, evaluate_holes)
 
 
 def load_decoder(checkpoint: Path, device: str, adapter: Path | None = None) -> Decoder:
@@ -164,14 +149,6 @@ def load_decoder(checkpoint: Path, device: str, adapter: Path | None = None) -> 
 
     with one_line():
         return load_decoder(checkpoint=checkpoint, device=device, adapter=adapter)
-
-
-def _model(checkpoint: Path | None, device: str | None, adapter: str | None) -> tuple[Decoder, Tokenizer]:
-    from .complete import load_tokenizer
-
-    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter)
-    tokenizer = load_tokenizer(settings.checkpoint)
-    return load_decoder(settings.checkpoint, settings.device, settings.adapter), tokenizer
 
 
 def _print(report: Report, as_json: bool) -> None:
