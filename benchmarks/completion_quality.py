@@ -175,7 +175,7 @@ async def run(
                 document = Document(
                     uri=Path(case.path).absolute().as_uri(), language="python", version=1, text=case.text
                 )
-                related = _related(document, case, repositories) if context else ""
+                related = await _related(document, case, repositories) if context else ""
                 began = time.perf_counter()
                 found = await complete(document, case.offset, engine=client, tokenizer=tokenizer, related=related)
                 outcome = replace(judge(case, found, time.perf_counter() - began), model=name)
@@ -198,7 +198,7 @@ def _add(outcome: Outcome, kept: Path | None) -> None:
             file.write(json.dumps(asdict(outcome)) + "\n")
 
 
-def _related(document: Document, case: Case, repositories: list[Path]) -> str:
+async def _related(document: Document, case: Case, repositories: list[Path]) -> str:
     documents = Documents()
     for neighbour in sorted(Path(case.path).parent.glob("*.py"))[:NEIGHBOURS]:
         if neighbour.name != Path(case.path).name:
@@ -206,6 +206,8 @@ def _related(document: Document, case: Case, repositories: list[Path]) -> str:
             documents.open(Document(uri=neighbour.absolute().as_uri(), language="python", version=1, text=text))
     documents.open(document)
     context = Context(documents, tuple(repository.absolute().as_uri() for repository in repositories))
+    context.gather(document, case.offset)
+    await context.passages.renewed()
     return context.text_for(document, case.offset)
 
 

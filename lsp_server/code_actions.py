@@ -14,10 +14,10 @@ from pygls.exceptions import JsonRpcContentModified, JsonRpcException, JsonRpcIn
 
 from diffill.model.client import EngineError
 
+from .context import Problem
 from .documents import Document
 from .repair.fault import Fault
 from .repair.proposals import Model
-from .repair.recent_change import RecentChanges
 from .repair.repair import MAX_CHARACTERS, Attempt, Repair, complete_body, repair, rewrite
 from .repair.same_change import same_change
 from .repair.sites import may_be_due
@@ -76,8 +76,7 @@ class CodeActions:
         self._session = session
         self._support = ActionSupport.of(capabilities)
         self._edit_support = EditSupport.of(capabilities)
-        self._changes = RecentChanges()
-        session.documents.listeners.append(self._changes)
+        self._changes = session.context.changes
         self._found: OrderedDict[Task, Repair | None] = OrderedDict()
 
     def offer(self, params: types.CodeActionParams) -> list[types.CodeAction]:
@@ -90,6 +89,8 @@ class CodeActions:
             if diagnostic.message.strip():
                 tasks.append((_fix(document, diagnostic), diagnostic))
         chosen = params.range
+        said = [Problem(line=found.range.start.line, message=found.message) for found in params.context.diagnostics]
+        self._session.context.note_problems(document, (chosen.start.line, chosen.end.line), said[:MAX_FIXES])
         start, end = document.line_span(chosen.start.line)
         line = document.content.slice(start, min(end, start + MAX_LINE))
         place = Task(uri=document.uri, version=document.version, range=_range(chosen))

@@ -135,7 +135,7 @@ class Completer:
             typed is not None
             and typed[1] == inquiry.cursor
             and len(typed[0]) <= _MOST_TYPED
-            and flight.surroundings == inquiry.surroundings
+            and flight.surroundings == _surroundings(inquiry)
             and flight.invoked >= inquiry.invoked
             and flight.fits(typed[0])
         ):
@@ -149,7 +149,7 @@ class Completer:
         flight = Flight(
             revision=inquiry.revision,
             offset=inquiry.cursor,
-            surroundings=inquiry.surroundings,
+            surroundings=_surroundings(inquiry),
             invoked=inquiry.invoked,
             grace=grace,
         )
@@ -205,6 +205,7 @@ class Completer:
             key=_key(inquiry.document.uri),
             trace=not inquiry.invoked,
             related=self._related(inquiry),
+            indentation=inquiry.indentation,
         )
 
     def _related(self, inquiry: Inquiry) -> str:
@@ -262,7 +263,12 @@ def _rest(found: list[Completion], flight: Flight, document: Document) -> list[C
 
 
 def _name(inquiry: Inquiry, invoked: bool) -> str:
-    return f"{'invoked' if invoked else 'automatic'} {inquiry.document.uri}"
+    return f"{'invoked' if invoked else 'automatic'} {inquiry.indentation!r} {inquiry.document.uri}"
+
+
+def _surroundings(inquiry: Inquiry) -> object:
+    """What besides the document the answer depends on."""
+    return inquiry.surroundings, inquiry.indentation
 
 
 def _key(uri: str) -> str:

@@ -49,6 +49,7 @@ class Question:
     _span: Span
     _window: Window
     _prompt: Prompt
+    _indentation: str = ""
 
     def read(self, result: DecodeResult, tokenizer: Tokenizer) -> list[Completion]:
         """The distinct texts worth inserting, best first."""
@@ -73,7 +74,7 @@ class Question:
 
     def _insertion(self, tokens: bytes, finish: Finish, tokenizer: Tokenizer) -> str:
         answer = self._prompt.cut.answer(tokenizer.decode(unpack_ids(tokens)))
-        return insertion(answer, self._span, self._window.syntax, finish=finish)
+        return insertion(answer, self._span, self._window.syntax, finish=finish, indentation=self._indentation)
 
 
 def ask(
@@ -88,8 +89,13 @@ def ask(
     key: str = "",
     trace: bool = False,
     related: str = "",
+    indentation: str = "",
 ) -> Question | None:
-    """What to ask for a cursor at `offset` (in the document), or None where nothing is worth asking."""
+    """What to ask for a cursor at `offset` (in the document), or None where nothing is worth asking.
+
+    Args:
+        indentation: one level, as the editor writes it; for a file that does not tell.
+    """
     if not window.text.strip():
         return None
     span = find_span(window.text, offset - window.start, window.syntax, invoked=invoked)
@@ -106,7 +112,9 @@ def ask(
         trace=trace,
         candidates=candidates,
     )
-    return Question(request=request, offset=offset, _span=span, _window=window, _prompt=prompt)
+    return Question(
+        request=request, offset=offset, _span=span, _window=window, _prompt=prompt, _indentation=indentation
+    )
 
 
 async def complete(

@@ -1,8 +1,8 @@
-"""What other files say about the place at the cursor: definitions that it imports, and like passages of open files."""
+"""What the model is shown beside the file: definitions that it imports, passages like it, recent edits, diagnostics."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,25 +11,36 @@ from diffill.model.secrets import without_secrets
 
 from .documents import Document, Documents
 from .ignored import IgnoreRules, is_secret_file, path_of
+from .imports import HEAD_CHARACTERS, candidates, definition, imports
+from .passages import CHUNK_LINES, MAX_PASSAGE_CHARACTERS, WORD, Passages
+from .recent_changes import RecentChanges
 
-_CHUNK_LINES = 24
+BUDGET = 900
+"""Characters of all snippets, about what `prompt.MAX_RELATED_TOKENS` tokens hold. The least telling are left out."""
+_MAX_EDITS = 3
+_MAX_DIAGNOSTICS = 3
 _MAX_DOCUMENTS = 20
-_MAX_DOCUMENT_CHARACTERS = 40_000
-_MAX_SNIPPET_CHARACTERS = 4_000
-"""More in so few lines is data, or minified code."""
 _MAX_FILE_BYTES = 200_000
+_MAX_REMEMBERED = 1_000
 _NEARBY_CHARACTERS = 1_500
-_WORD = re.compile(r"[A-Za-z_]\w{2,}")
-_PYTHON_IMPORT = re.compile(r"^[ \t]*from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+\(?([\w, \t]+)", re.MULTILINE)
+_NEARBY_LINES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snippet:
-    """Some lines of another file, without secrets."""
+    """Some lines of another file, a change, or what a tool says."""
 
     path: str
-    """Relative to the workspace where it lies there, else the file's name."""
+    """Relative to the workspace where it lies there, else the file's name; with what it is where it is no passage."""
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What a tool reports in a line (0-based)."""
+
+    line: int
+    message: str
 
 
 class Context:
@@ -38,7 +49,12 @@ class Context:
     def __init__(self, documents: Documents, folders: tuple[str, ...] = ()) -> None:
         self._documents = documents
         self.folders = folders
+        self.changes = RecentChanges()
+        documents.listeners.append(self.changes)
+        self.passages = Passages()
+        self._problems: dict[str, list[Problem]] = {}
         self._kept: dict[str, tuple[int, str]] = {}
+        self._shown: dict[tuple[tuple[str, ...], str], bool] = {}
 
     def text_for(self, document: Document, offset: int) -> str:
         """The snippets for a cursor as text to stand before its file; the same until the cursor is somewhere else.
@@ -46,7 +62,7 @@ class Context:
         Were it gathered for every key, it would change with the words near the cursor, and not one token of the
         prompt behind it could be used again.
         """
-        place = document.content.line_at(offset)[0] // _CHUNK_LINES
+        place = document.content.line_at(offset)[0] // CHUNK_LINES
         kept = self._kept.get(document.uri)
         if kept is None or kept[0] != place:
             if len(self._kept) > _MAX_DOCUMENTS:
@@ -55,21 +71,56 @@ class Context:
             self._kept[document.uri] = kept
         return kept[1]
 
-    def gather(self, document: Document, offset: int, *, count: int = 3) -> list[Snippet]:
-        """At most `count` snippets for a cursor, the most telling ones last: next to the prefix.
+    def note_problems(self, document: Document, lines: tuple[int, int], problems: Sequence[Problem]) -> None:
+        """Remember all that the editor says about `lines`: it tells of diagnostics only where it asks for actions."""
+        first, last = lines
+        known = [problem for problem in self._problems.get(document.uri, []) if not first <= problem.line <= last]
+        self._problems[document.uri] = [*known, *problems][-_MAX_DOCUMENTS:]
+        while len(self._problems) > _MAX_DOCUMENTS:
+            del self._problems[next(iter(self._problems))]
 
-        Definitions that are imported come before passages that only use the same words.
+    def gather(self, document: Document, offset: int, *, count: int = 3) -> list[Snippet]:
+        """Snippets for a cursor within the budget, the most telling ones last: next to the prefix.
+
+        Definitions that are imported come before passages that only use the same words, of both `count` at most. What
+        changes often stands last, so that of what is before it the model need not read anything again.
         """
         nearby = document.content.slice(offset - _NEARBY_CHARACTERS, offset + _NEARBY_CHARACTERS // 3)
         found = self._imported(document, nearby)[:count]
         if len(found) < count:
             found += self._alike(document, nearby, count - len(found))
-        return list(reversed(found))
+        recent = [*self._problems_near(document, offset), *self._recent_edits(document)]
+        kept: list[Snippet] = []
+        room = BUDGET
+        for snippet in [*recent, *found]:
+            size = len(snippet.path) + len(snippet.text)
+            if size <= room:
+                room -= size
+                kept.append(Snippet(path=snippet.path, text=without_secrets(snippet.text)))
+        return list(reversed(kept))
 
     def may_show(self, document: Document) -> bool:
         """Whether the model may be shown an open document: untitled and remote ones are the person's own doing."""
-        path = path_of(document.uri)
-        return path is None or any(rules.may_show(path) for rules in self._rules(path))
+        place = (self.folders, document.uri)
+        if place not in self._shown:
+            if len(self._shown) > _MAX_REMEMBERED:
+                self._shown.clear()
+            path = path_of(document.uri)
+            self._shown[place] = path is None or any(rules.may_show(path) for rules in self._rules(path))
+        return self._shown[place]
+
+    def forget_rules(self) -> None:
+        """Read the ignore files again: one of them changed."""
+        IgnoreRules.forget()
+        self._shown.clear()
+        self._kept.clear()
+
+    @staticmethod
+    def warm() -> None:
+        """Load what the first snippet would wait a second for."""
+        import bm25s  # noqa: F401
+
+        without_secrets("")
 
     def keeps_out(self, document: Document) -> bool:
         """Whether completions stay away from a file altogether: it holds secrets, or `.diffillignore` names it."""
@@ -83,37 +134,27 @@ class Context:
     def _imported(self, document: Document, nearby: str) -> list[Snippet]:
         """Definitions of imported names that are used near the cursor, from files of the workspace."""
         path = path_of(document.uri)
-        if path is None or document.language != "python":
+        if path is None:
             return []
-        head = document.content.slice(0, 8_000)
-        used = set(_WORD.findall(nearby))
+        used = set(WORD.findall(nearby))
+        roots = [root for rules in self._rules(path) for root in (rules.root, rules.root / "src")]
         found = []
-        for match in _PYTHON_IMPORT.finditer(head):
-            names = [name for name in _WORD.findall(match.group(2)) if name in used]
-            source = self._module(path, match.group(1)) if names else None
+        for item in imports(document.content.slice(0, HEAD_CHARACTERS), document.language):
+            names = [name for name in item.names if name in used]
+            files = candidates(item.module, path, roots, document.language) if names else []
+            source = next((file for file in files if self._may_read(file)), None)
             text = self._read(source) if source is not None else None
             if source is None or text is None:
                 continue
             found += [
-                Snippet(path=self._name(source), text=without_secrets(definition))
+                Snippet(path=self._name(source), text=begun)
                 for name in names
-                if (definition := _definition(text, name)[:_MAX_SNIPPET_CHARACTERS])
+                if (begun := definition(text, name, document.language)[:MAX_PASSAGE_CHARACTERS])
             ]
         return found
 
-    def _module(self, path: Path, module: str) -> Path | None:
-        """The file of a Python module in the workspace."""
-        dots = len(module) - len(module.lstrip("."))
-        parts = [part for part in module.split(".") if part]
-        if dots:
-            bases = [path.parents[dots - 1]] if dots <= len(path.parents) else []
-        else:
-            bases = [root for rules in self._rules(path) for root in (rules.root, rules.root / "src")]
-        for base in bases:
-            for candidate in (base.joinpath(*parts).with_suffix(".py"), base.joinpath(*parts, "__init__.py")):
-                if parts and candidate.is_file() and any(rules.may_show(candidate) for rules in self._rules(candidate)):
-                    return candidate
-        return None
+    def _may_read(self, path: Path) -> bool:
+        return path.is_file() and any(rules.may_show(path) for rules in self._rules(path))
 
     def _read(self, path: Path) -> str | None:
         opened = self._documents.get(path.as_uri())
@@ -125,33 +166,37 @@ class Context:
             return None
 
     def _alike(self, document: Document, nearby: str, count: int) -> list[Snippet]:
-        """Passages of other open files that share rare words with the text near the cursor (BM25)."""
-        chunks = []
+        """Passages of other open files that share rare words with the text near the cursor."""
         others = [other for other in self._documents if other.uri != document.uri][:_MAX_DOCUMENTS]
-        for other in others:
-            if other.language == document.language and self.may_show(other):
-                lines = other.content.slice(0, _MAX_DOCUMENT_CHARACTERS).split("\n")
-                name = self._name(path_of(other.uri) or Path(other.uri))
-                chunks += [
-                    Snippet(path=name, text="\n".join(lines[start : start + _CHUNK_LINES]))
-                    for start in range(0, len(lines), _CHUNK_LINES)
-                    if sum(map(len, lines[start : start + _CHUNK_LINES])) <= _MAX_SNIPPET_CHARACTERS
-                ]
-        query = list(dict.fromkeys(_WORD.findall(nearby)))
-        words = [_WORD.findall(chunk.text) for chunk in chunks]
-        if not query or not any(words):
-            return []
-        import bm25s  # takes a moment, and only those need it who ask for context
-
-        ranking = bm25s.BM25()
-        ranking.index(words, show_progress=False)
-        scores = ranking.get_scores(query)
-        best = sorted(range(len(chunks)), key=lambda index: -scores[index])[:count]
+        others = [other for other in others if other.language == document.language and self.may_show(other)]
         return [
-            Snippet(path=chunks[index].path, text=without_secrets(chunks[index].text.strip("\n")))
-            for index in best
-            if scores[index] > 0
+            Snippet(path=self._name_of(passage.uri), text=passage.text.strip("\n"))
+            for passage in self.passages.best(nearby, document, others, count)
         ]
+
+    def _recent_edits(self, document: Document) -> list[Snippet]:
+        """What was changed lately, the latest first: often the same is about to be done again."""
+        found = []
+        for change in reversed(self.changes.finished()):
+            changed = self._documents.get(change.uri)
+            if changed is not None and changed.language == document.language and self.may_show(changed):
+                lines = [f"- {line.strip()}" for line in change.before.splitlines()]
+                lines += [f"+ {line.strip()}" for line in change.after.splitlines()]
+                found.append(Snippet(path=f"{self._name_of(change.uri)}, changed", text="\n".join(lines)))
+        return found[:_MAX_EDITS]
+
+    def _problems_near(self, document: Document, offset: int) -> list[Snippet]:
+        """What tools say about the lines around the cursor."""
+        line = document.content.line_at(offset)[0]
+        near = [problem for problem in self._problems.get(document.uri, []) if abs(problem.line - line) < _NEARBY_LINES]
+        near.sort(key=lambda problem: abs(problem.line - line))
+        messages = [" ".join(problem.message.split()) for problem in near[:_MAX_DIAGNOSTICS]]
+        if not messages:
+            return []
+        return [Snippet(path=f"{self._name_of(document.uri)}, problems", text="\n".join(messages))]
+
+    def _name_of(self, uri: str) -> str:
+        return self._name(path_of(uri) or Path(uri))
 
     def _name(self, path: Path) -> str:
         for folder in self.folders:
@@ -167,14 +212,3 @@ def as_comments(snippets: list[Snippet], language: str) -> str:
     begin, end = entry.comment if entry is not None else ("# ", "")
     lines = [line for snippet in snippets for line in (f"Path: {snippet.path}", *snippet.text.splitlines())]
     return "".join(f"{begin}{line}".rstrip() + end + "\n" for line in lines)
-
-
-def _definition(text: str, name: str) -> str:
-    """The first lines of the definition of a Python name: signature, and the start of its body or its members."""
-    match = re.search(rf"^([ \t]*)(async[ \t]+)?(def|class)[ \t]+{re.escape(name)}\b", text, re.MULTILINE)
-    if match is None:
-        match = re.search(rf"^{re.escape(name)}\b[^=\n]*=.*$", text, re.MULTILINE)
-        return match.group() if match else ""
-    lines = text[match.start() :].split("\n")
-    signatures = [line for line in lines[1:60] if re.match(r"\s+(async\s+)?def\s", line)]
-    return "\n".join([lines[0], *(signatures[:8] if match.group(3) == "class" else lines[1:4])])

@@ -22,15 +22,16 @@ _NEARBY = 8_000
 """Characters on each side of the cursor that tell how the file is indented."""
 
 
-def insertion(filled: str, span: Span, syntax: Syntax | None, *, finish: Finish) -> str:
+def insertion(filled: str, span: Span, syntax: Syntax | None, *, finish: Finish, indentation: str = "") -> str:
     """The text to insert at the cursor, with the file's own line ends; empty when nothing is worth showing.
 
     Args:
         filled: the model's text, LF line ends.
         finish: `length` means that the last line may be cut short.
+        indentation: one level, as the editor writes it; for a file in which nothing is indented yet.
     """
     text = with_line_feeds(filled).split("\ufffd")[0]  # a character cut in two decodes as U+FFFD
-    text = without_loops(_stop(_indent_as_file(text, span), span, finish))
+    text = without_loops(_stop(_indent_as_file(text, span, indentation), span, finish))
     text = without_overlap(text, span).rstrip()
     if not text.strip() or _repeats_next_line(text, span) or hides_something(text, span.prefix + span.suffix):
         return ""
@@ -79,15 +80,18 @@ def _parsing_no_worse(text: str, span: Span, syntax: Syntax) -> str:
     return ""
 
 
-def _indent_as_file(text: str, span: Span) -> str:
-    """Leading white space of the later lines in tabs or spaces, as the file has it."""
+def _indent_as_file(text: str, span: Span, indentation: str) -> str:
+    """Leading white space of the later lines in tabs or spaces, as the file has it; else as the editor would."""
     if "\n" not in text:
         return text
     around = span.prefix[-_NEARBY:] + "\n" + span.suffix[:_NEARBY]
     file_widths = [leading_space(line) for line in _LINE_END.split(around) if line[:1] in " \t" and line.strip()]
     tabs = sum(space.startswith("\t") for space in file_widths)
-    if not file_widths:
+    if not file_widths and (span.line_prefix[:1].isspace() or not indentation):
         return text
+    if not file_widths:
+        level = gcd(*(width(leading_space(line)) for line in text.split("\n")[1:] if line.strip())) or 1
+        return _relead(text, lambda space: indentation * (width(space) // level))
     if tabs * 2 > len(file_widths):
         spaces = [len(space) for line in text.split("\n")[1:] if (space := leading_space(line)) and "\t" not in space]
         unit = max(2, gcd(*spaces)) if spaces else 4

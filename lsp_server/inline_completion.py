@@ -60,12 +60,13 @@ class InlineCompletions:
         self._completer.take_settings(settings)
 
     async def answer(
-        self, params: types.InlineCompletionParams, version: int | None = None
+        self, params: types.InlineCompletionParams, version: int | None = None, indentation: str = ""
     ) -> types.InlineCompletionList | None:
         """Answer one request. Up to the first await the document is the one that the client asked about.
 
         Args:
             version: of that document, where the client says so.
+            indentation: one level, as the editor writes it; for files that do not tell.
         """
         began = self._clock()
         uri = params.text_document.uri
@@ -76,6 +77,7 @@ class InlineCompletions:
         inquiry = inquire(document, params, self._encoding, self._notebooks) if self._may_speak(document) else None
         if inquiry is None:
             return self._reply(document, None, [], "cache", began)
+        inquiry = replace(inquiry, indentation=indentation)
         self._documents.touch(uri)
         found = self._completer.known(inquiry)
         source: Source = "cache"

@@ -30,6 +30,8 @@ class Inquiry:
     start: int = 0
     end: int = 0
     """The chosen entry would put `chosen` from `start` to `end`."""
+    indentation: str = ""
+    """One level, as the editor writes it, for a file that does not tell."""
     surroundings: object = ()
     """What of `content` is not in the document. Requests with equal ones may share an answer."""
 

@@ -43,7 +43,7 @@ def build_prompt(prefix: str, suffix: str, tokenizer: Tokenizer, related: str = 
     cut = cut_before_cursor("\n" + line)
     prefix = prefix[: len(prefix) - len(line)] + cut.prefix[1:]
     # Before the prefix, which changes with every key, and the same for many of them: so it is read only once.
-    before = tokenizer.encode(related)[:MAX_RELATED_TOKENS]
+    before = tokenizer.encode(related)[-MAX_RELATED_TOKENS:]  # the most telling stands last
     ids = fim_prompt(
         [*before, *_prefix_ids(prefix, tokenizer)],
         _suffix_ids(suffix, tokenizer),

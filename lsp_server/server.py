@@ -153,6 +153,8 @@ class Server(LanguageServer):
             return
         settings, problems = read_settings(values)
         self.session.apply(settings)
+        if settings.context == "workspace":
+            self.in_background(asyncio.to_thread(self.session.context.warm))
         logging.getLogger("diffill").setLevel(settings.log_level.upper())
         if news := [problem for problem in problems if problem not in self._reported]:
             self._reported.update(news)

@@ -21,7 +21,7 @@ def register(server: Server) -> None:
     async def inline_completion(params: VersionedInlineCompletionParams) -> types.InlineCompletionList | None:
         if server.session is None:
             return None
-        return await server.session.completions.answer(params, params.version)
+        return await server.session.completions.answer(params, params.version, params.indentation)
 
     @server.command(ACCEPTED)
     def accepted(*arguments: Any) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from diffill.model.code.syntax import Syntax
 
 from ..documents import Document, Edit
+from ..recent_changes import Change
 from .check import Checker
 from .hunks import apply_all
 from .places import Place
 from .proposals import Model, Writer
-from .recent_change import Change
 from .repair import MAX_CHARACTERS, SOME, Attempt, Repair
 from .sites import find_sites
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ..recent_changes import Change
 from .places import FUNCTIONS, Place
-from .recent_change import Change
 
 if TYPE_CHECKING:
     from diffill.model.code.syntax import Syntax

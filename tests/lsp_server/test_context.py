@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from diffill.lsp_server.context import Context, as_comments
-from diffill.lsp_server.documents import Document, Documents
+from diffill.lsp_server.context import BUDGET, Context, Problem, as_comments
+from diffill.lsp_server.documents import Document, Documents, Edit
 from diffill.lsp_server.ignored import IgnoreRules, is_secret_file
 from diffill.lsp_server.prompt import build_prompt
 from diffill.model.config import DEFAULT_CHECKPOINT
@@ -137,3 +138,61 @@ def test_context_stands_before_the_prefix_and_does_not_change_with_it(workspace:
     further = build_prompt(text + "path", "", tokenizer, context.text_for(document, len(text))).ids
     common = next(index for index, (one, other) in enumerate(zip(first, further, strict=False)) if one != other)
     assert common >= len(first) - 2
+
+
+def test_definitions_that_a_script_imports(workspace: Path) -> None:
+    (workspace / "app" / "cart.ts").write_text(
+        "export class Cart {\n  private items: Item[] = [];\n  total(tax: number): number {\n    return 1;\n  }\n}\n"
+        "export const open = (path: string) => {\n  return new Cart();\n};\n",
+        "utf-8",
+    )
+    documents = Documents()
+    text = "import { Cart,\n  open } from './cart.js';\nconst cart: Cart = open("
+    document = Document(uri=(workspace / "app" / "main.ts").as_uri(), language="typescript", version=1, text=text)
+    documents.open(document)
+    snippets = Context(documents, (workspace.as_uri(),)).gather(document, len(text))
+    assert [(snippet.path, snippet.text) for snippet in snippets] == [
+        ("app/cart.ts", "export const open = (path: string) => {\n  return new Cart();"),
+        ("app/cart.ts", "export class Cart {\n  private items: Item[] = [];\n  total(tax: number): number {"),
+    ]
+
+
+def test_what_was_changed_and_what_is_wrong_stand_last(workspace: Path) -> None:
+    documents = Documents()
+    context = Context(documents, (workspace.as_uri(),))
+    other = opened(documents, workspace / "app" / "other.py", "def area(w):\n    return w * w\n\n\nx = 1\n")
+    secret = opened(documents, workspace / "app" / "customers.py", "secret = 1\nother = 2\n")
+    for document, start, end in ((secret, 0, 6), (other, 9, 10), (other, 35, 36), (secret, 11, 16), (other, 0, 0)):
+        documents.edit(document, Edit(start=start, end=end, text="wide"))
+    text = "from app.store import open_store\nopen_store("
+    document = opened(documents, workspace / "app" / "main.py", text)
+    context.note_problems(document, (0, 1), [Problem(line=1, message=f"Missing argument: {CANARY}")])
+    shown = as_comments(context.gather(document, len(text)), "python")
+    assert shown == (
+        "# Path: app/store.py\n# def open_store(path):\n#     return Store(path)\n"
+        "# Path: app/other.py, changed\n# - def area(w):\n# + def area(wide):\n"
+        "# Path: app/other.py, changed\n# - x = 1\n# + wide = 1\n"
+        "# Path: app/main.py, problems\n# Missing argument: <secret>\n"
+    )
+    context.note_problems(document, (0, 5), [])
+    assert "problems" not in as_comments(context.gather(document, len(text)), "python")
+
+
+def test_what_does_not_fit_the_budget_is_left_out(workspace: Path) -> None:
+    long = ("app/long.py", "orders = load(orders)\n" * 23 + "x" * BUDGET)
+    short = ("app/short.py", "orders = load(path)\n")
+    found = gathered(workspace, "orders = load(", long, short)
+    assert [path for path, _ in found] == ["app/short.py"]
+
+
+def test_a_server_takes_passages_as_soon_as_they_are_indexed(workspace: Path) -> None:
+    async def gather() -> list[int]:
+        documents = Documents()
+        opened(documents, workspace / "app" / "other.py", "orders = load(path)\n")
+        document = opened(documents, workspace / "app" / "main.py", "orders = load(")
+        context = Context(documents, (workspace.as_uri(),))
+        first = context.gather(document, 14)
+        await context.passages.renewed()
+        return [len(first), len(context.gather(document, 14))]
+
+    assert asyncio.run(gather()) == [0, 1]

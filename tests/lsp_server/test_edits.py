@@ -11,14 +11,20 @@ from diffill.model.request import Finish
 
 
 def inserted(
-    marked: str, filled: str, language: str = "python", *, invoked: bool = False, finish: Finish = "eom"
+    marked: str,
+    filled: str,
+    language: str = "python",
+    *,
+    invoked: bool = False,
+    finish: Finish = "eom",
+    indentation: str = "",
 ) -> str:
     offset = marked.index("|")
     text = marked[:offset] + marked[offset + 1 :]
     syntax = Syntax.parse(text, language)
     span = find_span(text, offset, syntax, invoked=invoked)
     assert span is not None
-    return insertion(filled, span, syntax, finish=finish)
+    return insertion(filled, span, syntax, finish=finish, indentation=indentation)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +154,25 @@ def test_a_line_that_leaves_a_bracket_open_is_closed(marked: str, filled: str, e
 
 def test_a_brace_that_opens_a_block_stays_open() -> None:
     assert inserted("const f = |\nlet y = 2;\n", "(x) => {", "javascript") == "(x) => {"
+
+
+BODY = "\n    if a:\n        return 1\n    return 2"
+
+
+@pytest.mark.parametrize(
+    ("marked", "indentation", "expected"),
+    [
+        ("def f(a):|", "", BODY),
+        ("def f(a):|", "  ", BODY.replace("    ", "  ")),
+        ("def f(a):|", "\t", BODY.replace("    ", "\t")),
+        ("def g():\n    return 0\n\n\ndef f(a):|", "  ", BODY),
+        ("def g():\n\treturn 0\n\n\ndef f(a):|", "  ", BODY.replace("    ", "\t")),
+    ],
+    ids=["not told", "spaces", "tabs", "the file has spaces", "the file has tabs"],
+)
+def test_a_file_without_indentation_gets_the_editors(marked: str, indentation: str, expected: str) -> None:
+    assert inserted(marked, BODY, indentation=indentation) == expected
+
+
+def test_a_line_that_is_indented_already_is_gone_on_with() -> None:
+    assert inserted("def f(a):\n   |", "a += 1\n   return a", indentation="\t") == "a += 1\n   return a"
