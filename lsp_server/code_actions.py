@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 from lsprotocol import types
 from msgspec.structs import replace
@@ -15,8 +18,11 @@ from pygls.exceptions import JsonRpcContentModified, JsonRpcException, JsonRpcIn
 from diffill.model.client import EngineError
 
 from .context import Problem
-from .documents import Document
+from .documents import Document, Edit
+from .ignored import path_of
+from .recent_changes import Change
 from .repair.fault import Fault
+from .repair.other_files import changed_name, renamed_definition
 from .repair.proposals import Model
 from .repair.repair import MAX_CHARACTERS, Attempt, Repair, complete_body, repair, rewrite
 from .repair.same_change import same_change
@@ -25,6 +31,7 @@ from .repair.stub import looks_like_stub
 from .session import RepairOutcome, Session
 from .tasks import Kind, Position, Range, Task, wire
 from .workspace_edits import EditSupport, text_edits, workspace_edit
+from .workspace_files import files_with
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +40,8 @@ MAX_FIXES = 8
 MAX_LINE = 400
 """Characters of a line that are looked at."""
 MAX_REMEMBERED = 32
+MAX_OTHERS = 20
+"""Open documents that are looked through for the same change."""
 ASK = "diffill.askInstruction"
 """A command of the client: it asks the person for an instruction and sends `diffill.rewrite`."""
 KINDS: dict[Kind, types.CodeActionKind] = {
@@ -99,13 +108,22 @@ class CodeActions:
         if looks_like_stub(line):
             tasks.append((replace(place, kind="completeBody"), None))
         change = self._changes.latest(document)
-        if change is not None and len(document.content) <= MAX_CHARACTERS and may_be_due(document.text, change):
+        if change is not None and len(document.content) <= MAX_CHARACTERS and self._may_be_due(document, change):
             tasks.append((replace(place, kind="nextEdit"), None))
         actions = [self._action(task, diagnostic) for task, diagnostic in tasks]
         if self._support.asks:
             actions.append(_asking(place))
         wanted = params.context.only
         return [action for action in actions if wanted is None or any(_is_kind(action.kind, kind) for kind in wanted)]
+
+    def _may_be_due(self, document: Document, change: Change) -> bool:
+        """Whether a change may be due elsewhere, here or in an open file that the person worked on."""
+        if may_be_due(document.text, change):
+            return True
+        if not renamed_definition(document.text, change):
+            return False
+        others = islice((other for other in self._session.documents if other.uri != document.uri), MAX_OTHERS)
+        return any(other.language == document.language and change.old in other.text for other in others)
 
     def _action(self, task: Task, diagnostic: types.Diagnostic | None) -> types.CodeAction:
         action = types.CodeAction(
@@ -160,7 +178,13 @@ class CodeActions:
         current = self._session.documents.get(task.uri)
         if current is None or current.version != document.version:
             raise JsonRpcContentModified("the document has changed; ask again")
-        return self._found[task]
+        found = self._found[task]
+        for there in found.elsewhere if found is not None else ():
+            opened = self._session.documents.get(there.document.uri)
+            if (opened.version if opened is not None else 0) != there.document.version:
+                del self._found[task]
+                raise JsonRpcContentModified("another document has changed; ask again")
+        return found
 
     async def _decode(self, task: Task, document: Document, on_attempt: Callable[[Attempt], None]) -> Repair | None:
         ready = self._session.engine.ready()
@@ -178,7 +202,8 @@ class CodeActions:
                 change = self._changes.latest(document)
                 if change is None:
                     return None
-                return await same_change(document, change, model, on_attempt=on_attempt)
+                others, roots = await self._other_files(document, changed_name(document, change))
+                return await same_change(document, change, model, others=others, roots=roots, on_attempt=on_attempt)
             if task.kind == "completeBody":
                 return await complete_body(document, start, model, on_attempt=on_attempt)
             fault = Fault(
@@ -195,17 +220,34 @@ class CodeActions:
             log.warning("no repair: %s: %s", error.code, error.message)
             raise JsonRpcException(f"the engine did not answer: {error.code}", _FAILED) from None
 
+    async def _other_files(self, document: Document, name: str) -> tuple[list[Document], list[Path]]:
+        """The other files in which a change may be due, and the folders of modules.
+
+        Open ones; and, where others may import what was changed, all of the workspace that hold its name.
+        """
+        context = self._session.context
+        others = [other for other in self._session.documents if other.uri != document.uri]
+        others = [other for other in others if other.language == document.language and context.may_show(other)]
+        snapshots = [self.snapshot(Task(uri=other.uri, range=NOWHERE)) for other in others[:MAX_OTHERS]]
+        path = path_of(document.uri)
+        rules = context.rules(path) if path is not None and self._session.folders else []
+        left_out = {known for other in self._session.documents if (known := path_of(other.uri)) is not None}
+        for rule in rules if name else []:
+            snapshots += await asyncio.to_thread(files_with, name, document.language, rule, left_out)
+        return snapshots, [root for rule in rules for root in (rule.root, rule.root / "src")]
+
     def edit(self, task: Task, document: Document, found: Repair) -> types.WorkspaceEdit:
         """What the editor applies."""
         return workspace_edit(
             document, found, title=task.title, encoding=self._session.encoding, support=self._edit_support
         )
 
-    def text_edits(self, document: Document, found: Repair) -> list[types.TextEdit]:
+    def text_edits(self, document: Document, edits: list[Edit]) -> list[types.TextEdit]:
         """The edits alone."""
-        return text_edits(document, found, self._session.encoding)
+        return text_edits(document, edits, self._session.encoding)
 
 
+NOWHERE = Range(start=Position(line=0, character=0), end=Position(line=0, character=0))
 _FAILED = types.LSPErrorCodes.RequestFailed.value
 
 

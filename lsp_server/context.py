@@ -106,7 +106,7 @@ class Context:
             if len(self._shown) > _MAX_REMEMBERED:
                 self._shown.clear()
             path = path_of(document.uri)
-            self._shown[place] = path is None or any(rules.may_show(path) for rules in self._rules(path))
+            self._shown[place] = path is None or any(rules.may_show(path) for rules in self.rules(path))
         return self._shown[place]
 
     def forget_rules(self) -> None:
@@ -125,9 +125,10 @@ class Context:
     def keeps_out(self, document: Document) -> bool:
         """Whether completions stay away from a file altogether: it holds secrets, or `.diffillignore` names it."""
         path = path_of(document.uri)
-        return path is not None and (is_secret_file(path) or any(rules.keeps_out(path) for rules in self._rules(path)))
+        return path is not None and (is_secret_file(path) or any(rules.keeps_out(path) for rules in self.rules(path)))
 
-    def _rules(self, path: Path) -> list[IgnoreRules]:
+    def rules(self, path: Path) -> list[IgnoreRules]:
+        """Those of the workspace's folders that a file lies in, else of its own folder."""
         roots = [root for folder in self.folders if (root := path_of(folder)) is not None and root in path.parents]
         return [IgnoreRules(root) for root in roots or [path.parent]]
 
@@ -137,7 +138,7 @@ class Context:
         if path is None:
             return []
         used = set(WORD.findall(nearby))
-        roots = [root for rules in self._rules(path) for root in (rules.root, rules.root / "src")]
+        roots = [root for rules in self.rules(path) for root in (rules.root, rules.root / "src")]
         found = []
         for item in imports(document.content.slice(0, HEAD_CHARACTERS), document.language):
             names = [name for name in item.names if name in used]
@@ -154,7 +155,7 @@ class Context:
         return found
 
     def _may_read(self, path: Path) -> bool:
-        return path.is_file() and any(rules.may_show(path) for rules in self._rules(path))
+        return path.is_file() and any(rules.may_show(path) for rules in self.rules(path))
 
     def _read(self, path: Path) -> str | None:
         opened = self._documents.get(path.as_uri())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lsprotocol import types
 
-from .documents import Document
+from .documents import Document, Edit
 from .positions import Encoding
 from .repair.repair import Repair
 
@@ -39,31 +39,36 @@ def workspace_edit(
     document: Document, repair: Repair, *, title: str, encoding: Encoding, support: EditSupport
 ) -> types.WorkspaceEdit:
     """The edits of `repair` to `document`, as far as the client understands them."""
-    edits = text_edits(document, repair, encoding)
+    parts = [(document, repair.edits), *((there.document, there.edits) for there in repair.elsewhere)]
+    changed = [(part, text_edits(part, edits, encoding)) for part, edits in parts if edits]
     if not support.versions:
-        return types.WorkspaceEdit(changes={document.uri: edits})
-    identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
-    if not support.annotations:
-        return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(text_document=identifier, edits=edits)])
-    annotated = [
-        types.AnnotatedTextEdit(range=edit.range, new_text=edit.new_text, annotation_id=ANNOTATION) for edit in edits
-    ]
+        return types.WorkspaceEdit(changes={part.uri: edits for part, edits in changed})
     annotation = types.ChangeAnnotation(
         label=title,
-        needs_confirmation=not repair.verified or len(edits) > 1,
+        needs_confirmation=not repair.verified or len(repair.edits) > 1,
         description="checked" if repair.verified else f"not verified: {repair.note or 'no tool was asked'}",
     )
     return types.WorkspaceEdit(
-        document_changes=[types.TextDocumentEdit(text_document=identifier, edits=annotated)],
-        change_annotations={ANNOTATION: annotation},
+        document_changes=[_document_edit(part, edits, annotated=support.annotations) for part, edits in changed],
+        change_annotations={ANNOTATION: annotation} if support.annotations else None,
     )
 
 
-def text_edits(document: Document, repair: Repair, encoding: Encoding) -> list[types.TextEdit]:
+def _document_edit(document: Document, edits: list[types.TextEdit], *, annotated: bool) -> types.TextDocumentEdit:
+    # Version 0 is a file that is not open: what is on disk is meant, which the protocol calls null.
+    identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version or None)
+    if not annotated:
+        return types.TextDocumentEdit(text_document=identifier, edits=edits)
+    marked = [
+        types.AnnotatedTextEdit(range=edit.range, new_text=edit.new_text, annotation_id=ANNOTATION) for edit in edits
+    ]
+    return types.TextDocumentEdit(text_document=identifier, edits=marked)
+
+
+def text_edits(document: Document, edits: list[Edit], encoding: Encoding) -> list[types.TextEdit]:
     """The edits alone, in order."""
     return [
-        types.TextEdit(range=range_of(document, edit.start, edit.end, encoding), new_text=edit.text)
-        for edit in repair.edits
+        types.TextEdit(range=range_of(document, edit.start, edit.end, encoding), new_text=edit.text) for edit in edits
     ]
 
 

@@ -13,7 +13,7 @@ from ..progress import ProgressBar
 
 if TYPE_CHECKING:
     from ..code_actions import CodeActions
-    from ..documents import Document
+    from ..documents import Document, Edit
     from ..repair.repair import Attempt, Repair
     from ..server import Server
     from ..session import Session
@@ -71,15 +71,27 @@ def register(server: Server) -> None:
 
 
 async def _inline_edits(actions: CodeActions, params: Any) -> dict[str, Any]:
-    """The next edits as an editor shows them in place: `{"edits": [{"text", "range", "textDocument"}]}`."""
+    """The next edits as an editor shows them in place: `{"edits": [{"text", "range", "textDocument"}], "elsewhere"}`.
+
+    Those of other files are kept apart: plugins take all of `edits` to be for the document that they asked about.
+    """
     from ..tasks import next_edit_task
 
     task = next_edit_task(plain(params))
     document = actions.snapshot(task)
     found = await actions.work(task, document)
-    identifier = {"uri": document.uri, "version": document.version}
-    edits = actions.text_edits(document, found) if found is not None else []
-    return {"edits": [{"text": edit.new_text, "range": edit.range, "textDocument": identifier} for edit in edits]}
+    if found is None:
+        return {"edits": [], "elsewhere": []}
+    others = [edit for there in found.elsewhere for edit in _in_place(actions, there.document, there.edits)]
+    return {"edits": _in_place(actions, document, found.edits), "elsewhere": others}
+
+
+def _in_place(actions: CodeActions, document: Document, edits: list[Edit]) -> list[dict[str, Any]]:
+    identifier = {"uri": document.uri, "version": document.version or None}
+    return [
+        {"text": edit.new_text, "range": edit.range, "textDocument": identifier}
+        for edit in actions.text_edits(document, edits)
+    ]
 
 
 async def _command(server: Server, actions: CodeActions, kind: Kind, arguments: tuple[Any, ...]) -> dict[str, Any]:

@@ -38,6 +38,14 @@ MAX_CHARACTERS = 500_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """Edits to another document than the one that was asked about, as it was when they were found."""
+
+    document: Document
+    edits: list[Edit]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Repair:
     """Edits to a document, in order and without overlap. Offsets are in characters."""
 
@@ -50,6 +58,8 @@ class Repair:
     """What could not be checked, in one line; empty when verified."""
     proposal: Proposal | None = None
     """The answer that it came from, where it is one."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """What belongs to it in other files."""
 
 
 @dataclass(frozen=True, kw_only=True)

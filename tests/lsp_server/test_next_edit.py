@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.fake_answers import Answers
-from tests.lsp_client import LspClient, Message, insert
+from tests.lsp_client import LspClient, Message, insert, lsp_client
+from tests.lsp_server.conftest import CAPABILITIES
 from tests.lsp_server.test_code_actions import actions
 
 RENAMED = "def area(width, height):\n    size = width * height\n    print(width)\n    return size\n"
@@ -47,6 +51,61 @@ def test_calls_get_the_new_argument(repairing: LspClient, answers: Answers) -> N
     repairing.change(uri, 2, insert(0, 10, ", h"))
     (edit,) = next_edits(repairing, uri)
     assert (edit["text"], starts([edit])) == (", 4", [(4, 12)])
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[LspClient, Path]]:
+    """A workspace, and a server for a client with one folder."""
+    files = {
+        "prices.py": "def total(items):\n    return sum(items)\n",
+        "cart.py": "from prices import total\n\n# total is not meant\nprint(total([1]), cart.total)\n",
+        "other.py": "def total(items):\n    return 0\n\n\nprint(total([]))\n",
+        "ignored.py": "from prices import total\n\nprint(total([1]))\n",
+        ".gitignore": "ignored.py\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    with lsp_client(answer="2)") as client:
+        client.initialize(capabilities=CAPABILITIES, workspaceFolders=[{"uri": tmp_path.as_uri(), "name": "shop"}])
+        client.wait_ready()
+        yield client, tmp_path
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_renamed_definition_is_renamed_where_it_is_imported(shop: tuple[LspClient, Path], is_open: bool) -> None:
+    client, directory = shop
+    cart = (directory / "cart.py").as_uri()
+    if is_open:
+        client.open((directory / "cart.py").read_text("utf-8"), uri=cart, version=7)
+    uri = client.open((directory / "prices.py").read_text("utf-8"), uri=(directory / "prices.py").as_uri())
+    client.change(uri, 2, insert(0, 4, "sum_of", end=(0, 9)))
+    at = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+    answer = client.request("diffill/nextEdit", {"textDocument": {"uri": uri}, "position": at["start"]})
+    assert answer["edits"] == []
+    assert [(edit["textDocument"]["uri"], edit["text"]) for edit in answer["elsewhere"]] == [(cart, "sum_of")] * 2
+    assert starts(answer["elsewhere"]) == [(0, 19), (3, 6)]
+    offered = [action for action in actions(client, uri, at=at) if action["title"] == "Make the same change elsewhere"]
+    assert bool(offered) == is_open  # what is not open is looked for only when somebody asks
+    task = {"uri": uri, "range": at}
+    assert client.request("workspace/executeCommand", {"command": "diffill.nextEdit", "arguments": [task]}) == {
+        "applied": True,
+        "verified": False,
+        "note": "2 places in other files, which no tool confirms",
+    }
+    edit = client.notification("workspace/applyEdit")["edit"]
+    (change,) = edit["documentChanges"]
+    assert change["textDocument"] == {"uri": cart, "version": 7 if is_open else None}
+    assert edit["changeAnnotations"]["diffill"]["needsConfirmation"] is True
+
+
+def test_calls_in_other_files_get_the_new_argument(shop: tuple[LspClient, Path]) -> None:
+    client, directory = shop
+    uri = client.open((directory / "prices.py").read_text("utf-8"), uri=(directory / "prices.py").as_uri())
+    client.change(uri, 2, insert(0, 15, ", tax"))
+    params = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 0}}
+    (edit,) = client.request("diffill/nextEdit", params)["elsewhere"]
+    assert (edit["textDocument"]["uri"], edit["text"]) == ((directory / "cart.py").as_uri(), ", 2")
+    assert starts([edit]) == [(3, 15)]
 
 
 def test_it_is_an_action_and_a_command_too(repairing: LspClient) -> None:
