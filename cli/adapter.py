@@ -30,7 +30,7 @@ def adapter() -> None:
 
 @adapter.command()
 @click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Also when it predicts later commits no better than the base.")
+@click.option("--force", is_flag=True, help="Also when the gate found it no better than the base.")
 @checkpoint_option
 @json_option
 def install(source: Path, force: bool, checkpoint: Path | None, as_json: bool) -> None:
@@ -38,9 +38,7 @@ def install(source: Path, force: bool, checkpoint: Path | None, as_json: bool) -
     with one_line():
         manifest = _checked(source, checkpoint)
         if not force and not is_better(manifest):
-            raise click.ClickException(
-                f"{source} predicts later commits no better than the base; --force installs it anyway"
-            )
+            raise click.ClickException(f"{source}: {gate_in_words(manifest)}; --force installs it anyway")
         installed = _store().install(source)
     _say(as_json, {"installed": installed.key}, f"installed {installed.key}; `diffill adapter use` chooses it")
 
@@ -96,6 +94,24 @@ def list_installed(as_json: bool) -> None:
 
 
 @adapter.command()
+@click.argument("path", metavar="PATH")
+@json_option
+def forget(path: str, as_json: bool) -> None:
+    """List the installed adapters that saw PATH, a file or a folder of the repository they were made of.
+
+    What was learned cannot be taken out of an adapter: remove those that are listed, and tune anew without the file.
+    """
+    with one_line():
+        seen = _store().that_saw(path)
+    rows: list[dict[str, Any]] = [
+        {"name": one.key, "repository": one.manifest.data.repository, "files": files, "path": str(one.path)}
+        for one, files in seen
+    ]
+    lines = [f"{row['name']}  saw {len(row['files'])} of {row['repository']}: {row['path']}" for row in rows]
+    _say(as_json, {"adapters": rows}, "\n".join(lines) or f"no installed adapter saw {path}")
+
+
+@adapter.command()
 @click.argument("name", metavar="PATH|NAME")
 @checkpoint_option
 @json_option
@@ -116,17 +132,22 @@ def check(name: str, checkpoint: Path | None, as_json: bool) -> None:
         "secrets": data.secrets,
         "created": manifest.created,
         "better": is_better(manifest),
+        "gate": gate_in_words(manifest),
         "metrics": manifest.metrics,
     }
     _say(as_json, document, "\n".join(f"{key}: {value}" for key, value in document.items()))
 
 
 def is_better(manifest: Manifest) -> bool:
-    """Whether the causal loss on later commits fell: what has not been measured is not better."""
-    before, after = (manifest.metrics.get(f"later_commits_{when}") for when in ("before", "after"))
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return False
-    return float(after.get("causal", "inf")) < float(before.get("causal", "-inf"))
+    """What the gate has not measured is not better."""
+    return manifest.gate is not None and manifest.gate.verdict == "better"
+
+
+def gate_in_words(manifest: Manifest) -> str:
+    if manifest.gate is None:
+        return "it has not been measured against the base"
+    words = {"worse": "the gate refused it: worse in", "same": "the gate found no gain", "better": "better in"}
+    return " ".join([words[manifest.gate.verdict], "; ".join(manifest.gate.reasons)]).strip()
 
 
 def _checked(directory: Path, checkpoint: Path | None) -> Manifest:

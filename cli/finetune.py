@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .case_bar import case_bar
+from .gate import print_gate
 from .options import checkpoint_option, json_option
 from .problem import one_line
 
 if TYPE_CHECKING:
-    from diffill.model.adapter_manifest import Manifest
+    from diffill.training.evaluation.gate import GateReport
     from diffill.training.finetune.plan import Plan
+    from diffill.training.finetune.run import Trained
 
 day = click.DateTime(["%Y-%m-%d"])
 
@@ -32,10 +36,26 @@ day = click.DateTime(["%Y-%m-%d"])
 @click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--cases",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG",
+    help="Further cases that must not be forgotten, JSON as for `diffill eval gate`; their text is not trained on.",
+)
+@click.option(
+    "--gate-cases",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Cases of each kind in the gate; 0 leaves it out, and the adapter cannot be installed without --force.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be trained on, and end.")
 @checkpoint_option
 @json_option
+@click.pass_context
 def finetune(
+    context: click.Context,
     repo: Path,
     out: Path | None,
     name: str | None,
@@ -47,6 +67,8 @@ def finetune(
     rank: int,
     seed: int,
     device: str,
+    cases: Path | None,
+    gate_cases: int,
     dry_run: bool,
     checkpoint: Path | None,
     as_json: bool,
@@ -54,7 +76,8 @@ def finetune(
     """Tune the model on the git repository REPO.
 
     Read is what `git ls-files` lists, as committed, and the history of those files; nothing leaves the machine. Ctrl-C
-    ends the run early and keeps what it learned; the same command again goes on.
+    ends the run early and keeps what it learned; the same command again goes on. A run that is through is measured
+    on the later commits against the base alone: exit code 1 when it is worse.
     """
     if out is None and not dry_run:
         raise click.UsageError("--out: it says where the adapter goes; --dry-run needs none")
@@ -74,6 +97,7 @@ def finetune(
             minutes=max_minutes,
             device=choose_device(device)[0],
             lora=LoraConfig(rank=rank),
+            cases=cases,
             seed=seed,
         )
         found = plan(config)
@@ -83,17 +107,39 @@ def finetune(
     assert out is not None  # noqa: S101 -- checked above
     if not as_json:
         _print(_preview(found), as_json, err=True)
-    manifest = _train(found, out, name or out.resolve().name)
-    _print({"adapter": str(out), "name": manifest.name, "base": manifest.base.hash, **manifest.metrics}, as_json)
+    trained = _train(found, out, name or out.resolve().name)
+    report = None
+    if gate_cases and not trained.ended_early:
+        report = _judge(found, out, gate_cases)
+    verdict = report.verdict if report else None
+    manifest = trained.manifest
+    told = {"adapter": str(out), "name": manifest.name, "base": manifest.base.hash, **manifest.metrics, "gate": verdict}
+    if report is not None and not as_json:
+        print_gate(report)
+    _print(told, as_json)
+    context.exit(1 if verdict == "worse" else 0)
 
 
-def _train(found: Plan, out: Path, name: str) -> Manifest:
-    from diffill.training.finetune.run import finetune as run
+def _train(found: Plan, out: Path, name: str) -> Trained:
+    from diffill.training.finetune.run import train
 
     from .training_bar import training_bar
 
     with one_line(), training_bar() as show:
-        return run(found, out, name, show)
+        return train(found, out, name, show)
+
+
+def _judge(found: Plan, out: Path, most: int) -> GateReport | None:
+    """None where there is nothing to judge by, which is said."""
+    from diffill.training.finetune.gate import NothingToJudgeBy
+    from diffill.training.finetune.run import judge
+
+    with one_line(), contextlib.ExitStack() as bars:
+        try:
+            return judge(found, out, most=most, on_cases=lambda total: bars.enter_context(case_bar(total)))[1]
+        except NothingToJudgeBy as problem:
+            click.echo(f"not measured: {problem}", err=True)
+            return None
 
 
 def _preview(found: Plan) -> dict[str, Any]:

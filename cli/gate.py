@@ -69,7 +69,7 @@ def gate(
     if as_json:
         click.echo(data)
     else:
-        _print_gate(report)
+        print_gate(report)
     context.exit(1 if report.verdict == "worse" else 0)
 
 
@@ -132,7 +132,7 @@ def draw_report(
         raise click.UsageError("the report needs matplotlib: pip install 'diffill[train]'") from None
 
 
-def _print_gate(report: GateReport) -> None:
+def print_gate(report: GateReport) -> None:
     """The rows that decide, or without a comparison what they would be; gate.json holds all of them."""
     from rich.console import Console
     from rich.table import Table

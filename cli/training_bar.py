@@ -18,11 +18,16 @@ def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
 
     # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
     asked_to_stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda caught, frame: asked_to_stop.append(caught))
+    before = {
+        number: signal.signal(number, lambda caught, frame: asked_to_stop.append(caught))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
 
     columns = (BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=1) as progress:
+    with contextlib.ExitStack() as stack:
+        for number, handler in before.items():
+            stack.callback(signal.signal, number, handler or signal.SIG_DFL)
+        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), refresh_per_second=1))
         task = progress.add_task("measuring", total=1.0)
 
         def show(record: dict[str, Any]) -> None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from .tokenizer import TOKENIZER_FILE
 
 MANIFEST_FILE = "manifest.json"
+REPORT_FILES = ("gate.json", "report.html", "report.png")
+"""Beside it, where the adapter was measured."""
 FORMAT = 1
 
 
@@ -65,6 +68,25 @@ class DataSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Places where something was masked."""
 
 
+class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A share of cases, with the base alone and with the adapter."""
+
+    n: int
+    before: float
+    after: float
+    difference_ci95: tuple[float, float]
+    """Paired bootstrap."""
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the gate said; `gate.json` and `report.html` beside the manifest hold all of it."""
+
+    verdict: Literal["better", "same", "worse"]
+    reasons: tuple[str, ...]
+    passed: dict[str, Figure]
+    """By set of cases."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`manifest.json`."""
 
@@ -80,6 +102,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The resolved configuration of the run."""
     metrics: dict[str, object]
     """Steps, tokens, seconds, and held-out losses before and after, in nats per token."""
+    gate: GateResult | None = None
+    """None: not measured."""
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -11,11 +11,11 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from .adapter_manifest import MANIFEST_FILE, Manifest, read_manifest
+from .adapter_manifest import MANIFEST_FILE, REPORT_FILES, Manifest, read_manifest
 
 CHOICES_FILE = "choices.json"
 EVERYWHERE = ""
@@ -65,6 +65,8 @@ class AdapterStore:
                 try:
                     for name in (MANIFEST_FILE, manifest.factors.file):
                         shutil.copyfile(source / name, beside / name)
+                    for name in filter(lambda name: (source / name).is_file(), REPORT_FILES):
+                        shutil.copyfile(source / name, beside / name)
                     beside.rename(path)
                 finally:
                     shutil.rmtree(beside, ignore_errors=True)
@@ -91,6 +93,24 @@ class AdapterStore:
         if found:
             raise ValueError(f"NAME: several adapters are called {name}: {', '.join(one.key for one in found)}")
         raise ValueError(f"NAME: no adapter called {name} is installed; `diffill adapter list` shows them")
+
+    def that_saw(self, path: str) -> list[tuple[Installed, list[str]]]:
+        """Adapters that were made of a file, or of files below a folder, each with the files.
+
+        Args:
+            path: below the top of the repository, or the end of such a path.
+
+        Raises:
+            ValueError: it names nothing, or an installed adapter is broken.
+        """
+        wanted = PurePosixPath(path).parts
+        if not wanted or wanted[0] in ("/", ".."):
+            raise ValueError(f"PATH: {path} is not below the top of a repository")
+        found = [
+            (one, [name for name in sorted(one.manifest.data.files) if _holds(name, wanted)])
+            for one in self.installed()
+        ]
+        return [(one, files) for one, files in found if files]
 
     def use(self, key: str, workspace: Path | None) -> None:
         """Choose an adapter, or `BASE`, for a workspace, or for all that have no choice of their own."""
@@ -156,6 +176,12 @@ def default_store() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("diffill", appauthor=False) / "adapters"
+
+
+def _holds(name: str, wanted: tuple[str, ...]) -> bool:
+    """Whether a path is `wanted`, lies below it or ends in it."""
+    parts = PurePosixPath(name).parts
+    return parts[: len(wanted)] == wanted or parts[-len(wanted) :] == wanted
 
 
 def _name(workspace: Path | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import torch
@@ -14,7 +15,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from diffill.model.adapter import LINEARS, A, B, base_of, linear_shapes
-from diffill.model.adapter_manifest import FORMAT, MANIFEST_FILE, Base, DataSummary, Factors, Manifest
+from diffill.model.adapter_manifest import (
+    FORMAT,
+    MANIFEST_FILE,
+    Base,
+    DataSummary,
+    Factors,
+    FileData,
+    GateResult,
+    Manifest,
+)
 from diffill.model.config import ModelConfig
 
 EMPTY = DataSummary(
@@ -38,8 +48,9 @@ def write_adapter(
     factors: dict[str, Tensor] | None = None,
     *,
     rank: int = 4,
-    metrics: dict[str, object] | None = None,
+    verdict: Literal["better", "same", "worse"] | None = "better",
     made_for: Base | None = None,
+    files: tuple[str, ...] = (),
 ) -> Path:
     """An adapter for a checkpoint, or one that says it is for another."""
     data = save(tiny_factors(ModelConfig.load(base), rank=rank) if factors is None else factors)
@@ -53,9 +64,10 @@ def write_adapter(
         factors=Factors(
             file="adapter.safetensors", sha256=digest, bytes=len(data), rank=rank, alpha=2.0 * rank, modules=LINEARS
         ),
-        data=EMPTY,
+        data=msgspec.structs.replace(EMPTY, files={path: FileData(characters=1) for path in files}),
         config={},
-        metrics=metrics or {"later_commits_before": {"causal": 2.0}, "later_commits_after": {"causal": 1.5}},
+        metrics={},
+        gate=None if verdict is None else GateResult(verdict=verdict, reasons=(), passed={}),
     )
     path.mkdir(parents=True)
     (path / "adapter.safetensors").write_bytes(data)

@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
@@ -70,19 +70,29 @@ def test_a_preview_writes_nothing(team: Path, base: Path, tmp_path: Path) -> Non
 def test_from_a_checkout_to_an_adapter_that_is_used(team: Path, base: Path, tmp_path: Path) -> None:
     out = tmp_path / "adapter"
     command = ("finetune", team, "--out", out, "--name", "team", "--checkpoint", base, "--epochs", "12")
-    first = done(*command)
+    first = done(*command, "--gate-cases", "2")
     assert first["name"] == "team" and first["steps"] > 1
     manifest = json.loads((out / "manifest.json").read_text())
+    assert first["gate"] == manifest["gate"]["verdict"] == "same", "a tiny random model knows no line before or after"
+    assert manifest["gate"]["passed"].keys() >= {"later commits", "public cases", "lines", "next hunk"}
     assert manifest["data"]["files"]["pkg/a.py"]["characters"] > 200
     assert manifest["data"]["files"]["pkg/a.py"]["edits"] > 0
     assert manifest["base"]["hash"] == first["base"]
     assert "compute_" not in json.dumps(manifest), "no code in it"
-    assert done(*command) == first, "a run that is done is not run again"
+    assert done(*command, "--gate-cases", "2") == first, "a run that is done is not run again"
+    assert b"data:image/png;base64" in (out / "report.html").read_bytes()
+    rows = json.loads((out / "gate.json").read_text())["rows"]
+    assert {"ms an answer", "tokens per forward", "passed", "causal"} <= {row["quantity"] for row in rows}
+    refused = call("adapter", "install", out, "--checkpoint", base)
+    assert (refused.exit_code, "the gate found no gain" in refused.output) == (1, True)
     assert done("adapter", "check", out, "--checkpoint", base)["files"] == 1
     installed = done("adapter", "install", out, "--checkpoint", base, "--force")["installed"]
+    assert (tmp_path / "data/diffill/adapters" / installed / "report.html").is_file()
     assert done("adapter", "use", "team", "--workspace", team)["used"] == installed
     (listed,) = done("adapter", "list")["adapters"]
     assert listed["name"] == installed and listed["used_in"] == [str(team)]
+    assert [row["name"] for row in done("adapter", "forget", "pkg/a.py")["adapters"]] == [installed]
+    assert done("adapter", "forget", "pkg/b.py")["adapters"] == []
     assert done("adapter", "rollback", "--workspace", team)["used"] is None
     with private_directory() as directory:
         environment = {"DIFFILL_RUNTIME_DIR": str(directory), "DIFFILL_CHECKPOINT": str(base)}
@@ -109,12 +119,12 @@ def test_interrupted_it_goes_on(team: Path, base: Path, tmp_path: Path, monkeypa
         return record
 
     out = tmp_path / "adapter"
-    command = ("finetune", team, "--out", out, "--checkpoint", base, "--epochs", "12")
+    command = ("finetune", team, "--out", out, "--checkpoint", base, "--epochs", "12", "--gate-cases", "0")
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_update", interrupted)
         assert done(*command)["steps"] == 2
     assert done("adapter", "check", out, "--checkpoint", base)["metrics"]["steps"] == 2, "what was learned is whole"
-    whole = done("finetune", team, "--out", tmp_path / "whole", "--checkpoint", base, "--epochs", "12")
+    whole = done("finetune", team, "--out", tmp_path / "whole", *command[4:])
     resumed = done(*command)
     assert resumed["steps"] == whole["steps"] > 2
     assert resumed["legs"] == 2
@@ -126,7 +136,7 @@ def test_one_run_in_a_directory(team: Path, base: Path, tmp_path: Path) -> None:
     import fcntl
 
     out = tmp_path / "adapter"
-    command = ("finetune", team, "--out", out, "--checkpoint", base, "--epochs", "1")
+    command = ("finetune", team, "--out", out, "--checkpoint", base, "--epochs", "1", "--gate-cases", "0")
     (out / WORK).mkdir(parents=True)
     with (out / WORK / LOCK_FILE).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -141,13 +151,20 @@ def test_one_run_in_a_directory(team: Path, base: Path, tmp_path: Path) -> None:
     assert (out / "manifest.json").read_bytes() == made
 
 
-def test_what_is_no_better_is_not_installed(base: Path, tmp_path: Path) -> None:
-    same = {"later_commits_before": {"causal": 2.0}, "later_commits_after": {"causal": 2.0}}
-    path = write_adapter(tmp_path / "adapter", base, metrics=dict(same))
+@pytest.mark.parametrize(
+    ("verdict", "message"),
+    [("same", "the gate found no gain"), ("worse", "the gate refused it"), (None, "has not been measured")],
+)
+def test_what_is_no_better_is_not_installed(
+    base: Path, tmp_path: Path, verdict: Literal["same", "worse"] | None, message: str
+) -> None:
+    path = write_adapter(tmp_path / "adapter", base, verdict=verdict)
     result = call("adapter", "install", path, "--checkpoint", base)
     assert result.exit_code == 1
-    assert "no better than the base" in last_line(result)
+    assert message in last_line(result)
     assert done("adapter", "list")["adapters"] == []
+    better = write_adapter(tmp_path / "better", base, verdict="better")
+    assert done("adapter", "install", better, "--checkpoint", base)["installed"].startswith("team-")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from diffill.model.adapter_store import BASE, CHOICES_FILE, AdapterStore
 from diffill.model.engine_settings import EngineSettings
-from tests.adapters import write_adapter
-from tests.tiny import tiny_checkpoint
+from tests.adapters import tiny_factors, write_adapter
+from tests.tiny import tiny_checkpoint, tiny_config
 
 
 @pytest.fixture
@@ -57,6 +57,19 @@ def test_a_choice_is_taken_back(store: AdapterStore, source: Path) -> None:
     assert store.rollback(None) == BASE
     with pytest.raises(ValueError, match="nothing was chosen for all workspaces"):
         store.rollback(None)
+
+
+def test_who_saw_a_file(store: AdapterStore, tmp_path: Path) -> None:
+    base = tiny_checkpoint(tmp_path / "base")
+    saw = store.install(write_adapter(tmp_path / "saw", base, files=("src/pkg/a.py", "src/pkg/b.py", "other/a.py")))
+    store.install(write_adapter(tmp_path / "not", base, tiny_factors(tiny_config(), seed=2), files=("src/c.py",)))
+    assert store.that_saw("src/pkg/a.py") == [(saw, ["src/pkg/a.py"])]
+    assert store.that_saw("./src/pkg/") == [(saw, ["src/pkg/a.py", "src/pkg/b.py"])]
+    assert store.that_saw("a.py") == [(saw, ["other/a.py", "src/pkg/a.py"])]
+    assert store.that_saw("pkg/c.py") == store.that_saw("src/pk") == []
+    for path in ("", "/src", "../src"):
+        with pytest.raises(ValueError, match=r"PATH: .*is not below the top of a repository"):
+            store.that_saw(path)
 
 
 def test_what_is_wrong_is_named(store: AdapterStore, source: Path, tmp_path: Path) -> None:

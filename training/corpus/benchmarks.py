@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,14 @@ class BenchmarkWindows:
                 self._keys = np.sort(np.frombuffer(data, dtype=">u8").astype(np.uint64))
             except (OSError, EOFError, ValueError) as error:
                 raise ValueError(f"benchmark_windows: cannot read {path}: {error}") from None
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str]) -> BenchmarkWindows:
+        """The windows of texts that are at hand."""
+        made = cls(None)
+        keys = [window_keys(words) for words in map(words_of, texts) if len(words) >= WINDOW]
+        made._keys = np.unique(np.concatenate([made._keys, *keys]))
+        return made
 
     def contaminate(self, words: Sequence[bytes]) -> bool:
         """At least 10 windows of 13 tokens, or 3 making up 2 % of the file, occur in public benchmarks."""

@@ -110,12 +110,13 @@ def _pairs(package: Package, config: FaultSetConfig, generator: random.Random) -
         and parses(text, source.language)
     ]
     for diagnosed in diagnosed_faults(documents, options, generator):
-        pair = _case(diagnosed, limits, generator)
+        pair = repair_of_fault(diagnosed, limits, generator)
         if pair is not None and pair.label not in config.left_out:
             yield pair
 
 
-def _case(diagnosed: DiagnosedFault, limits: CutConfig, generator: random.Random) -> EditPair | None:
+def repair_of_fault(diagnosed: DiagnosedFault, limits: CutConfig, generator: random.Random) -> EditPair | None:
+    """The region around a fault, mostly its function; None when it is over the limits."""
     document, repair = diagnosed.file.document, diagnosed.fault.repair
     region = smallest_region(repair, generator)
     around = enclosing_regions(repair, region, limits, diagnosed.file.tree)

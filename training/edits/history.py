@@ -46,6 +46,13 @@ class CommittedFile:
     text: str
     changes: Sequence[Change]
 
+    def text_before(self) -> str:
+        """The file before the commit, in so far as its changes are among `changes`."""
+        lines = split_lines(self.text)
+        for change in reversed(self.changes):
+            lines[change.start : change.end] = change.before
+        return "".join(lines)
+
 
 class History:
     """The commits of one repository that lead to one of them."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["commit", "release", "fault", "no-op"]
+Kind = Literal["commit", "release", "fault", "no-op", "cleared"]
 
 
 class EditPair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -27,4 +27,4 @@ class EditPair(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     source: str
     """Where it comes from: `owner/name@commit:path` or `archive:path`."""
     label: str = ""
-    """The fault that was put in, or what a no-op is asked with; empty for real changes."""
+    """The fault that was put in, the rule that was cleared, or what a no-op is asked with; empty for other changes."""

@@ -19,7 +19,7 @@ from diffill.model.tokenizer import Tokenizer
 from diffill.model.wire import build
 
 from .. import diagnostics, syntax
-from .comparison import ALL, SPEED, Row, Rule, Sample, Verdict, compare_samples, forgive_speed, rule_in_words
+from .comparison import ALL, SPEED, TIME, Row, Rule, Sample, Verdict, compare_samples, forgive_speed, rule_in_words
 from .held_out import RowLoss, held_out_losses
 from .judgement import Judgement
 from .ledger import Ledger, fingerprint
@@ -79,9 +79,21 @@ class Gate:
         ValueError: cases or rows cannot be read.
     """
 
-    def __init__(self, config: GateConfig) -> None:
+    def __init__(
+        self,
+        config: GateConfig,
+        extra: Sequence[Measure] = (),
+        *,
+        samples: Callable[[Measured, Rule], Iterator[Sample]] | None = None,
+    ) -> None:
+        """
+        Args:
+            extra: measures besides those of the configuration.
+            samples: which quantities are compared, and which of them decide; `samples_of` by default.
+        """
         self.config = config
-        self.measures = measures(config, limit=config.limit, seed=config.seed)
+        self.measures = [*extra, *measures(config, limit=config.limit, seed=config.seed)]
+        self._samples = samples or samples_of
         if not self.measures and config.rows is None:
             raise ValueError("config: there is nothing to measure: no infilling, holes, repair or rows")
 
@@ -94,24 +106,26 @@ class Gate:
         self,
         checkpoint: Path,
         *,
+        adapter: Path | None = None,
         modes: Sequence[Mode] | None = None,
         on_case: Callable[[Any], None] = lambda result: None,
     ) -> Measured:
         """Every measure of one checkpoint; what was judged before is read, not decoded again.
 
         Raises:
-            ValueError: the checkpoint is missing or broken.
+            ValueError: the checkpoint or the adapter is missing or broken.
         """
         config = self.config
-        decoder = load_decoder(checkpoint=checkpoint, device=config.device)
+        decoder = load_decoder(checkpoint=checkpoint, device=config.device, adapter=adapter)
         tokenizer = Tokenizer.load(checkpoint)
         kept = config.out / "judged" / _identity(checkpoint, decoder.info)
         losses: list[RowLoss] = []
         if config.rows is not None:
             with Ledger(kept / "held-out-losses.jsonl", RowLoss) as ledger:
                 losses = held_out_losses(
-                    checkpoint, config.rows, ledger, count=config.rows_limit, device=config.device, on_case=on_case
-                )
+                    checkpoint, config.rows, ledger, count=config.rows_limit, device=config.device, adapter=adapter,
+                    on_case=on_case,
+                )  # fmt: skip
         judgements = {
             (measure.name, mode): _judge(measure, mode, decoder, tokenizer, kept, on_case)
             for mode in modes or config.modes
@@ -122,8 +136,8 @@ class Gate:
     def compare(self, after: Measured, before: Measured | None, unquantised: Measured | None) -> GateReport:
         """Rows, and what the rule says of them."""
         rule, seed = self.config.rule, self.config.seed
-        samples = list(_samples(after, rule))
-        olds = {sample.key: sample for sample in _samples(before, rule)} if before else {}
+        samples = list(self._samples(after, rule))
+        olds = {sample.key: sample for sample in self._samples(before, rule)} if before else {}
         guarded = sum(sample.tolerance is not None for sample in samples)
         rows = forgive_speed([compare_samples(sample, olds.get(sample.key), rule, guarded, seed) for sample in samples])
         if unquantised is not None:
@@ -150,7 +164,7 @@ class Gate:
     def _quantisation(self, samples: Sequence[Sample], unquantised: Measured) -> Iterator[Row]:
         """What storing the weights in fewer bits costs: the losses, and all cases of the default mode."""
         wanted = {("held-out loss", None, "causal"), (ALL, self.config.default_mode, "passed")}
-        before = {sample.key: sample for sample in _samples(unquantised, self.config.rule)}
+        before = {sample.key: sample for sample in self._samples(unquantised, self.config.rule)}
         for sample in samples:
             if sample.key in wanted & before.keys():
                 row = compare_samples(sample, before[sample.key], self.config.rule, 1, self.config.seed)
@@ -161,7 +175,9 @@ class Gate:
 def _identity(checkpoint: Path, info: ModelInfo) -> str:
     """Weights, all of `config.json` that shapes an answer (its name does not), and the code that answers and judges."""
     settings = {name: value for name, value in vars(ModelConfig.load(checkpoint)).items() if name != "name"}
-    return f"{checkpoint_hash(checkpoint)}-{fingerprint(settings, info.device, build(), _judging_build())}"
+    return (
+        f"{checkpoint_hash(checkpoint)}-{fingerprint(settings, info.adapter, info.device, build(), _judging_build())}"
+    )
 
 
 def _judging_build() -> str:
@@ -189,7 +205,7 @@ def _judge(
     return judged
 
 
-def _samples(measured: Measured, rule: Rule) -> Iterator[Sample]:
+def samples_of(measured: Measured, rule: Rule) -> Iterator[Sample]:
     """The quantities of one checkpoint, in the order of the report."""
     for name in ("causal", "denoising") if measured.losses else ():
         values = [getattr(loss, name) for loss in measured.losses]
@@ -215,3 +231,12 @@ def _samples(measured: Measured, rule: Rule) -> Iterator[Sample]:
                 denominators=[one.forward_passes for one in judged],
                 tolerance=rule.tokens_per_forward if name == ALL and mode != "ar" else None,
             )  # fmt: skip
+            yield time_sample(name, mode, judged)
+
+
+def time_sample(name: str, mode: Mode, judged: Sequence[Judgement]) -> Sample:
+    """Shown, and never decides: the machine may have been busy with something else."""
+    return Sample(
+        measure=name, mode=mode, quantity=TIME, numerators=[one.milliseconds for one in judged],
+        denominators=[1.0] * len(judged), tolerance=None, higher_is_better=False,
+    )  # fmt: skip

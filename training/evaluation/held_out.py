@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import torch
 
+from diffill.model.adapter import load_adapter, merge
 from diffill.model.checkpoint import dequantize, load_checkpoint
 from diffill.model.device import choose_device
 from diffill.model.transformer import Transformer
@@ -34,6 +35,7 @@ def held_out_losses(
     *,
     count: int,
     device: str,
+    adapter: Path | None = None,
     on_case: Callable[[RowLoss], None] = lambda loss: None,
 ) -> list[RowLoss]:
     """Losses of the first `count` rows, each corrupted in the same way every time.
@@ -48,18 +50,21 @@ def held_out_losses(
         row = Rows(**{name: getattr(rows, name)[index : index + 1] for name in ("tokens", "document", "middle")})
         case = fingerprint(index, row.tokens.tobytes(), row.document.tobytes(), CorruptionConfig())
         if case not in ledger.results:
-            model = model or _load(checkpoint, device)
+            model = model or _load(checkpoint, device, adapter)
             ledger.add(case, _loss(model, row, index))
         losses.append(ledger.results[case])
         on_case(losses[-1])
     return losses
 
 
-def _load(checkpoint: Path, device: str) -> Transformer:
+def _load(checkpoint: Path, device: str, adapter: Path | None) -> Transformer:
     """In fp32, as the trainer holds it."""
     config, tensors = load_checkpoint(checkpoint)
+    weights = {name: tensor.float() for name, tensor in dequantize(tensors).items()}
+    if adapter is not None:
+        merge(weights, load_adapter(adapter, base=checkpoint))
     model = Transformer(config)
-    model.load_state_dict({name: tensor.float() for name, tensor in dequantize(tensors).items()})
+    model.load_state_dict(weights)
     return model.to(choose_device(device)[0]).eval()
 
 

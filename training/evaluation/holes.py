@@ -1,4 +1,4 @@
-"""Line holes in a repository: take a line out, keep its indentation, and see whether the same line comes back."""
+"""Holes in a repository: take a line or a piece of syntax out and see whether the same text comes back."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ MAX_TOKENS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Hole:
-    """One line to bring back."""
+    """A text to bring back."""
 
     name: str
     """`PATH:LINE` below the repository."""
     prefix: str
     suffix: str
     missing: str
+    to_line_end: bool = True
+    """The answer ends with its line; otherwise where the model ends it."""
 
 
 def punch_holes(repository: Path, *, count: int, seed: int, since: str | None = None) -> list[Hole]:
@@ -46,28 +48,30 @@ def punch_holes(repository: Path, *, count: int, seed: int, since: str | None = 
     """
     if not repository.is_dir():
         raise ValueError(f"repo: {repository} is not a directory")
-    known = _lines_at(repository, since) if since is not None else frozenset[str]()
-    places = [(path, line) for path in _files(repository) for line in _lines(path, known)]
+    known = lines_at(repository, since) if since is not None else frozenset[str]()
+    places = [(path, line) for path in _files(repository) for line in lines_worth_asking(_text(path), known)]
     if not places:
         raise ValueError(f"repo: {repository} has no source line to take out")
     generator = random.Random(seed)
     chosen = generator.sample(places, min(count, len(places)))
-    return [_hole(repository, path, line) for path, line in chosen]
+    return [line_hole(str(path.relative_to(repository)), _text(path), line) for path, line in chosen]
 
 
 def judge_hole(hole: Hole, decoder: Decoder, tokenizer: Tokenizer, *, mode: Mode) -> Judgement:
-    """Fill one hole greedily; it passes when the whole line is equal, trailing space aside."""
+    """Fill one hole greedily; it passes when the whole text is equal, trailing space aside."""
     cut = cut_before_cursor(hole.prefix)
     request = DecodeRequest(
         prompt=pack_ids(cut.prompt(hole.suffix, tokenizer)),
         mode=mode,
         max_tokens=MAX_TOKENS,
-        stop_at_line_end=True,
+        stop_at_line_end=hole.to_line_end,
         starts_with_space=cut.space,
     )
     answer, milliseconds = timed_decode(decoder, request)
     ids = unpack_ids(answer.tokens)
-    text = cut.answer(tokenizer.decode(ids)).split("\n", 1)[0]
+    text = cut.answer(tokenizer.decode(ids))
+    if hole.to_line_end:
+        text = text.split("\n", 1)[0]
     equal = text.rstrip() == hole.missing.rstrip()
     return Judgement(
         task_id=hole.name,
@@ -105,7 +109,7 @@ def _files(repository: Path) -> Iterator[Path]:
             yield path
 
 
-def _lines_at(repository: Path, commit: str) -> frozenset[str]:
+def lines_at(repository: Path, commit: str) -> frozenset[str]:
     """All lines of the source files of a commit, without their indentation."""
     import pygit2
 
@@ -124,9 +128,9 @@ def _lines_at(repository: Path, commit: str) -> frozenset[str]:
     return frozenset(lines)
 
 
-def _lines(path: Path, known: frozenset[str]) -> Iterator[int]:
-    """Indices of the lines worth asking for: code of some length, no comment, none that is known."""
-    for index, line in enumerate(_text(path).split("\n")):
+def lines_worth_asking(text: str, known: frozenset[str] = frozenset()) -> Iterator[int]:
+    """Indices of the lines that are code of some length, no comment, and not known."""
+    for index, line in enumerate(text.split("\n")):
         code = line.strip()
         if (
             code not in known
@@ -137,17 +141,22 @@ def _lines(path: Path, known: frozenset[str]) -> Iterator[int]:
             yield index
 
 
-def _hole(repository: Path, path: Path, index: int) -> Hole:
-    lines = _text(path).split("\n")
+def line_hole(path: str, text: str, index: int) -> Hole:
+    """A line without its indentation."""
+    lines = text.split("\n")
     line = lines[index]
-    indentation = line[: len(line) - len(line.lstrip())]
-    before = "".join(text + "\n" for text in lines[:index]) + indentation
-    after = "".join("\n" + text for text in lines[index + 1 :])
+    start = sum(len(before) + 1 for before in lines[:index]) + len(line) - len(line.lstrip())
+    return span_hole(path, text, start, start + len(line.lstrip()), to_line_end=True)
+
+
+def span_hole(path: str, text: str, start: int, end: int, *, to_line_end: bool = False) -> Hole:
+    """Any characters `[start, end)`."""
     return Hole(
-        name=f"{path.relative_to(repository)}:{index + 1}",
-        prefix=before[-CONTEXT_CHARACTERS:],
-        suffix=after[:CONTEXT_CHARACTERS],
-        missing=line[len(indentation) :],
+        name=f"{path}:{text.count(chr(10), 0, start) + 1}",
+        prefix=text[max(0, start - CONTEXT_CHARACTERS) : start],
+        suffix=text[end : end + CONTEXT_CHARACTERS],
+        missing=text[start:end],
+        to_line_end=to_line_end,
     )
 
 

@@ -13,11 +13,11 @@ from diffill.model.decoding_turn import Decoder
 from diffill.model.request import Mode
 from diffill.model.tokenizer import Tokenizer
 
-from .holes import judge_hole, punch_holes
+from .holes import Hole, judge_hole, punch_holes
 from .infilling import judge_infilling, load_cases
 from .judgement import Judgement
 from .ledger import fingerprint
-from .repair import PARTS, PartName, judge_repair, load_repairs
+from .repair import PARTS, PartName, Repair, judge_repair, load_repairs
 
 MAX_MIDDLE_TOKENS = 256
 """Longest middle of the infilling sets: 859 characters."""
@@ -73,14 +73,22 @@ def measures(config: MeasureConfig, *, limit: int | None, seed: int) -> list[Mea
         found.append(Measure(name=name, cases=load_cases(tasks.path, limit=cap(tasks)), judge=_infilling))
     for name, tasks in config.holes.items():
         punched = punch_holes(tasks.path, count=cap(tasks) or 300, seed=seed)
-        found.append(Measure(name=name, cases=punched, judge=_hole))
+        found.append(hole_measure(name, punched))
     for name, repair_set in config.repair.items():
         repairs = load_repairs(repair_set.path, limit=cap(repair_set))
         for part in repair_set.parts:
             cases = [repair for repair in repairs if repair.part == part]
             if cases:
-                found.append(Measure(name=f"{name} {part}", cases=cases, judge=_repair))
+                found.append(repair_measure(f"{name} {part}", cases))
     return found
+
+
+def hole_measure(name: str, cases: Sequence[Hole]) -> Measure:
+    return Measure(name=name, cases=cases, judge=_hole)
+
+
+def repair_measure(name: str, cases: Sequence[Repair]) -> Measure:
+    return Measure(name=name, cases=cases, judge=_repair)
 
 
 def _infilling(case: Any, decoder: Decoder, tokenizer: Tokenizer, mode: Mode) -> Judgement:

@@ -89,7 +89,9 @@ def load_repairs(path: Path, *, limit: int | None = None) -> list[Repair]:
     if read_tasks(path, _Either, limit=1)[0].before is None:
         return [repair for task in read_tasks(path, BuggyFunction, limit=limit) for repair in _of_function(task)]
     pairs = read_tasks(path, FaultPair, limit=limit)
-    return [repair for line, pair in enumerate(pairs, start=1) for repair in _of_pair(pair, f"{pair.source}#{line}")]
+    return [
+        repair for line, pair in enumerate(pairs, start=1) for repair in repairs_of_pair(pair, f"{pair.source}#{line}")
+    ]
 
 
 def judge_repair(
@@ -197,10 +199,12 @@ def _of_function(task: BuggyFunction) -> list[Repair]:
         suffix="",
         language=language,
     )
-    return _of_pair(pair, task.task_id, test=task.test)
+    return repairs_of_pair(pair, task.task_id, test=task.test)
 
 
-def _of_pair(pair: FaultPair, task_id: str, *, test: str | None = None) -> list[Repair]:
+def repairs_of_pair(pair: FaultPair, task_id: str, *, test: str | None = None) -> list[Repair]:
+    """A pair asked in three ways, or in one where it changes nothing."""
+
     def repair(name: PartName, region: EditRegion, expected: str, instruction: str) -> Repair:
         return Repair(
             task_id=f"{task_id} {name}",

@@ -1,11 +1,12 @@
-"""Edits from a team's history: hunks of its commits, as the corpus makes them, of files that it still tracks."""
+"""Edits from a team's history: hunks and cleared findings of its commits, of files that it still tracks."""
 
 from __future__ import annotations
 
 import collections
 import datetime
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,14 +14,24 @@ import msgspec
 
 from diffill.model.secrets import holds_secret, without_secrets
 
+from ..corpus.benchmarks import BenchmarkWindows, words_of
 from ..edits import EditPair
+from ..edits.change import CutConfig
+from ..edits.cleared import cleared_pairs
 from ..edits.history import CommittedFile, History
 from ..edits.options import EditOptions, Refusals
 from ..edits.real_changes import commit_pairs, worth_learning
 from ..edits.screen import pair_key, pair_refusal
 from .repository import Repository
+from .selection import EVALUATED
 
 LONG_AGO = datetime.date(1970, 1, 1)
+MOST_COMMITS = 20_000
+"""Of a longer history the newest are read."""
+MOST_CHECKED = 5_000
+"""Of them, the newest whose files are put to ruff."""
+WHOLE_FILE = 1_000_000
+"""Characters on each side of a repair that is judged: ruff sees the file."""
 
 
 @dataclass(kw_only=True)
@@ -52,36 +63,73 @@ class TrackedHistory(History):
                 yield file
 
 
-def learned_edits(repository: Repository, *, since: datetime.date | None, seed: int) -> Mined:
-    """Pairs of the commits that are trained on, untouched code among them."""
-    return _mined(repository, repository.trained_to, None, since, EditOptions(seed=seed))
+def learned_edits(
+    repository: Repository, *, since: datetime.date | None, seed: int, measured: BenchmarkWindows
+) -> Mined:
+    """Pairs of the commits that are trained on: hunks, untouched code among them, and what cleared a finding.
+
+    Args:
+        measured: text that measures; pairs that hold much of it are left out.
+    """
+    history = _history(repository, repository.trained_to)
+    mined = Mined()
+    commits = _newest(history.commits(since or LONG_AGO), mined.refused)
+    options = EditOptions(seed=seed)
+    made = commit_pairs(history, commits, options, mined.refused, random.Random(options.seed))
+    return _mined(history, itertools.chain(_cleared(history, commits, options.cut), made), mined, measured)
 
 
 def judged_edits(repository: Repository) -> Mined:
-    """Pairs of the later commits, each change told by its subject; nothing untouched."""
-    options = EditOptions(no_op_share=0.0, empty_instruction=0.0)
-    return _mined(repository, repository.judged_to, repository.trained_to, None, options)
+    """Hunks of the later commits, each told by its subject; nothing untouched."""
+    history = _history(repository, repository.judged_to)
+    mined, options = Mined(), EditOptions(no_op_share=0.0, empty_instruction=0.0)
+    commits = _later(repository, history, mined.refused)
+    return _mined(history, commit_pairs(history, commits, options, mined.refused, random.Random(0)), mined)
+
+
+def judged_repairs(repository: Repository) -> list[EditPair]:
+    """What cleared a finding in the later commits, with the whole file around it."""
+    history = _history(repository, repository.judged_to)
+    whole = CutConfig(prefix_characters=WHOLE_FILE, suffix_characters=WHOLE_FILE)
+    commits = _later(repository, history, collections.Counter())
+    return _mined(history, _cleared(history, commits, whole), Mined()).pairs
 
 
 def judged_lines(repository: Repository) -> Iterator[tuple[CommittedFile, int, int]]:
     """Runs of lines `[start, end)` that later commits wrote, in the file as it was then."""
     history = _history(repository, repository.judged_to)
-    for commit in history.commits(LONG_AGO, behind=repository.trained_to):
+    for commit in _later(repository, history, collections.Counter()):
         for file in history.files(commit, collections.Counter()):
             for change in worth_learning(file.changes, collections.Counter()):
                 if change.end > change.start:
                     yield file, change.start, change.end
 
 
+def _cleared(history: History, commits: Sequence[str], config: CutConfig) -> Iterator[EditPair]:
+    """What is refused is counted where the hunks of the same commits are made."""
+    return cleared_pairs(history, commits[:MOST_CHECKED], config, collections.Counter(), random.Random(0))
+
+
+def _later(repository: Repository, history: History, refused: Refusals) -> list[str]:
+    return _newest(history.commits(LONG_AGO, behind=repository.trained_to), refused)
+
+
+def _newest(commits: list[str], refused: Refusals) -> list[str]:
+    if len(commits) > MOST_COMMITS:
+        refused["over the limit of commits"] += len(commits) - MOST_COMMITS
+    return commits[:MOST_COMMITS]
+
+
 def _mined(
-    repository: Repository, head: str, behind: str | None, since: datetime.date | None, options: EditOptions
+    history: TrackedHistory, pairs: Iterable[EditPair], mined: Mined, measured: BenchmarkWindows | None = None
 ) -> Mined:
-    history = _history(repository, head)
-    mined = Mined()
+    """Of pairs that are alike the first is kept."""
     seen: set[bytes] = set()
-    commits = history.commits(since or LONG_AGO, behind=behind)
-    for pair in commit_pairs(history, commits, options, mined.refused, random.Random(options.seed)):
-        if reason := pair_refusal(pair) or ("duplicate" if pair_key(pair) in seen else None):
+    for pair in pairs:
+        reason = pair_refusal(pair) or ("duplicate" if pair_key(pair) in seen else None)
+        if reason is None and measured and measured.contaminate(words_of(pair.prefix + pair.after + pair.suffix)):
+            reason = EVALUATED
+        if reason is not None:
             mined.refused[f"pair: {reason}"] += 1
             continue
         seen.add(pair_key(pair))

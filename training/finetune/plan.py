@@ -16,11 +16,13 @@ import msgspec
 from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import Tokenizer
 
+from ..corpus.benchmarks import BenchmarkWindows
 from ..edit_examples import EditRowsConfig, edit_example
 from ..edits import EditPair
 from ..edits.change import split_lines
 from ..examples import Example, ExampleConfig, examples_of, infill_example
 from ..lora import LoraConfig
+from .cases import texts_of
 from .edits import Mined, judged_edits, judged_lines, learned_edits
 from .repository import Repository
 from .selection import Selection, select
@@ -62,6 +64,8 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
     judged_rows: int = 8
     """Rows of later commits that measure, at most."""
+    cases: Path | None = None
+    """JSON of a `MeasureConfig`: what must not be forgotten, and must not be trained on."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -174,7 +178,8 @@ def plan(config: FinetuneConfig) -> Plan:
         ValueError: the repository cannot be trained on, or nothing of it may be; one line.
     """
     repository = Repository(config.repository, until=config.until)
-    selection = select(repository, paths=config.paths)
+    measured = BenchmarkWindows.of_texts(texts_of(config.cases))
+    selection = select(repository, paths=config.paths, measured=measured)
     if not selection.documents:
         reasons = ", ".join(f"{reason} {count}" for reason, count in selection.reasons().most_common(4))
         raise ValueError(f"REPO: {config.repository} holds no file to train on ({reasons or 'it tracks none'})")
@@ -182,7 +187,7 @@ def plan(config: FinetuneConfig) -> Plan:
         config=config,
         repository=repository,
         selection=selection,
-        learned=learned_edits(repository, since=config.since, seed=config.seed),
+        learned=learned_edits(repository, since=config.since, seed=config.seed, measured=measured),
         judged=judged_edits(repository),
     )
 

@@ -1,23 +1,16 @@
-"""A plan to an adapter: rows, the trainer of every stage with LoRA in it, and the package."""
+"""A plan to an adapter: rows, the trainer of every stage with LoRA in it, the package, and the gate."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fcntl
-import hashlib
-import importlib.metadata
-import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from diffill.model.adapter import LINEARS, base_of
-from diffill.model.adapter_manifest import FORMAT, MANIFEST_FILE, DataSummary, Factors, FileData, Manifest
+from diffill.model.adapter_manifest import Manifest
 from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import Tokenizer
 
@@ -27,16 +20,28 @@ from ..joint import JointConfig, JointStage
 from ..lora import FACTORS_FILE, LoraWeights
 from ..packing import pack, save_rows
 from ..row_store import RowStore
-from ..trainer import METRICS_FILE, Trainer
-from .plan import NOISY_LENGTH, Plan, edits_by_path
+from ..trainer import METRICS_FILE, Interrupted, Trainer
+from .package import note_gate, package, seconds_spent
+from .plan import NOISY_LENGTH, Plan
+
+if TYPE_CHECKING:
+    from ..evaluation.gate import GateReport
 
 WORK, LOCK_FILE, PLAN_FILE = "work", "lock", "plan.sha256"
 LEAST_SECONDS = 1.0
 
 
-def finetune(
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A package, and whether its run was ended by hand before it was through."""
+
+    manifest: Manifest
+    ended_early: bool
+
+
+def train(
     plan: Plan, out: Path, name: str, on_progress: Callable[[dict[str, Any]], None] = lambda record: None
-) -> Manifest:
+) -> Trained:
     """Train, or go on with a run that was ended early, and write the package to `out`.
 
     Raises:
@@ -44,19 +49,47 @@ def finetune(
         OSError: files cannot be written; what was saved stays.
     """
     work = out / WORK
+    ended: list[Interrupted] = []
+
+    def show(record: dict[str, Any]) -> None:
+        try:
+            on_progress(record)
+        except Interrupted as interrupted:
+            ended.append(interrupted)
+            raise
+
     with _alone(work):
         _same_plan(work, plan)
         _write_rows(work / "rows", plan)
         metrics = work / METRICS_FILE
-        budget = 60.0 * plan.config.minutes - _seconds(metrics)
+        budget = 60.0 * plan.config.minutes - seconds_spent(metrics)
         resumed = (work / FACTORS_FILE).exists()
         if budget >= LEAST_SECONDS or not resumed:
             config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS))
             weights = LoraWeights(plan.config.lora, work if resumed else None)
             trainer = Trainer(config, JointStage(config), weights)
             if trainer.before.steps < _steps(work, plan):
-                trainer.run(on_progress)
-        return _package(plan, out, name)
+                trainer.run(show)
+        return Trained(manifest=package(plan, work, out, name), ended_early=bool(ended))
+
+
+def judge(
+    plan: Plan, out: Path, *, most: int, on_cases: Callable[[int], Callable[[Any], None]] = lambda total: lambda _: None
+) -> tuple[Manifest, GateReport]:
+    """The gate: measure the package in `out`, and write into it what was found.
+
+    Args:
+        most: cases of each kind.
+
+    Raises:
+        NothingToJudgeBy: the later commits hold no case.
+        ValueError: `out` is in use, or a task file cannot be read.
+    """
+    from .gate import judge_adapter, result_of
+
+    with _alone(out / WORK):
+        report = judge_adapter(plan, out, out / WORK, most=most, on_cases=on_cases)
+        return note_gate(out, result_of(report)), report
 
 
 def _stage_config(plan: Plan, work: Path, name: str, seconds: float) -> JointConfig:
@@ -132,83 +165,3 @@ def _same_plan(work: Path, plan: Plan) -> None:
             )
     else:
         write_beside(path, fingerprint.encode() + b"\n")
-
-
-def _records(metrics: Path) -> list[dict[str, Any]]:
-    if not metrics.exists():
-        return []
-    records = []
-    for line in metrics.read_text("utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # the last line of a run that was killed
-            records.append(json.loads(line))
-    return records
-
-
-def _seconds(metrics: Path) -> float:
-    """Training time of all legs so far: each counts its own from zero."""
-    total = leg = 0.0
-    for record in _records(metrics):
-        if "elapsed" in record:
-            if record["elapsed"] < leg:
-                total += leg
-            leg = record["elapsed"]
-    return total + leg
-
-
-def _package(plan: Plan, out: Path, name: str) -> Manifest:
-    """The weights first, named by their content; the manifest, which names them, last."""
-    work = out / WORK
-    data = (work / FACTORS_FILE).read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    file = f"adapter-{digest[:12]}.safetensors"
-    write_beside(out / file, data)
-    lora = plan.config.lora
-    manifest = Manifest(
-        format=FORMAT,
-        name=name,
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        tool_version=importlib.metadata.version("diffill"),
-        base=base_of(plan.config.base),
-        factors=Factors(file=file, sha256=digest, bytes=len(data), rank=lora.rank, alpha=lora.alpha, modules=LINEARS),
-        data=_summary(plan),
-        config=msgspec.json.decode(msgspec.json.encode(plan.config, enc_hook=str)),
-        metrics=_metrics(work),
-    )
-    write_beside(out / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-    for stale in out.glob("adapter-*.safetensors"):
-        if stale.name != file:
-            stale.unlink()
-    return manifest
-
-
-def _summary(plan: Plan) -> DataSummary:
-    selection, edits = plan.selection, edits_by_path(plan.learned.pairs)
-    characters = {document.path: len(document.text) for document in selection.documents}
-    return DataSummary(
-        repository=plan.repository.name,
-        trained_to=plan.repository.trained_to,
-        judged_to=plan.repository.judged_to,
-        files={
-            path: FileData(characters=characters.get(path, 0), edits=edits[path])
-            for path in sorted(characters.keys() | edits.keys())
-        },
-        licences=dict(Counter(document.licence for document in selection.documents)),
-        refused=dict(selection.reasons()),
-        edits=dict(Counter(pair.kind for pair in plan.learned.pairs)),
-        refused_edits=dict(plan.learned.refused),
-        secrets=len(selection.secrets) + len(plan.learned.secrets),
-    )
-
-
-def _metrics(work: Path) -> dict[str, object]:
-    records = _records(work / METRICS_FILE)
-    measured = [record["held_out"] for record in records if record.get("held_out")]
-    done = msgspec.json.decode((work / "history.json").read_bytes())
-    return {
-        "steps": done["steps"],
-        "tokens": done["tokens"],
-        "legs": done["legs"],
-        "seconds": round(_seconds(work / METRICS_FILE), 1),
-        "later_commits_before": measured[0] if measured else None,
-        "later_commits_after": measured[-1] if measured else None,
-    }

@@ -14,7 +14,7 @@ from diffill.model.secrets import secret_lines, without_secrets
 
 from ..corpus import Document
 from ..corpus.archives import LARGEST_MEMBER, SourceFile
-from ..corpus.benchmarks import words_of
+from ..corpus.benchmarks import BenchmarkWindows, words_of
 from ..corpus.duplicates import Duplicates, exact_digest, signature
 from ..corpus.licences import ACCEPTED, COPYLEFT, LicenceGate, is_licence_file, recognise
 from ..corpus.parsing import GRAMMARS, parses
@@ -25,6 +25,7 @@ from .repository import Repository, TrackedFile, is_regular, is_submodule
 MOST_CHARACTERS = 12_000_000
 """Of a larger repository files are taken in the order of a hash of their paths until so much is there."""
 OWN = "LicenseRef-own"
+EVALUATED = "near duplicate of what measures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +53,20 @@ class Selection:
         return collections.Counter(self.refused.values())
 
 
-def select(repository: Repository, *, paths: Sequence[str] = (), most: int = MOST_CHARACTERS) -> Selection:
+def select(
+    repository: Repository,
+    *,
+    paths: Sequence[str] = (),
+    most: int = MOST_CHARACTERS,
+    measured: BenchmarkWindows | None = None,
+    commit: str | None = None,
+) -> Selection:
     """Look at every tracked file.
 
     Args:
         paths: patterns as in .gitignore; only files that match one are taken. All without any.
+        measured: text that measures; a file that holds much of it is not trained on.
+        commit: in place of the one that is trained to.
 
     Raises:
         ValueError: a pattern is malformed.
@@ -65,7 +75,7 @@ def select(repository: Repository, *, paths: Sequence[str] = (), most: int = MOS
         wanted = pathspec.GitIgnoreSpec.from_lines(paths)
     except ValueError as error:
         raise ValueError(f"--paths: {error}") from None
-    files = list(repository.files())
+    files = list(repository.files(commit))
     licence = _own_licence(repository, files)
     gate = LicenceGate((*ACCEPTED, licence))
     duplicates, selection = Duplicates(), Selection()
@@ -91,6 +101,8 @@ def select(repository: Repository, *, paths: Sequence[str] = (), most: int = MOS
             reason = duplicates.refusal(exact_digest(document.text), signature(words)) or (
                 "over the limit of characters" if characters + len(document.text) > most else None
             )
+            if reason is None and measured is not None and measured.contaminate(words):
+                reason = EVALUATED
             if reason is None:
                 characters += len(document.text)
                 selection.documents.append(document)

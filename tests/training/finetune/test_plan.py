@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,28 @@ def test_secrets_in_history_are_left_out_and_told_by_place(work: WorkTree) -> No
     assert all(TOKEN not in pair.before + pair.after + pair.prefix + pair.suffix for pair in learned.pairs)
     assert f"pkg/a.py@{commit[:12]}" in learned.secrets
     assert learned.refused["secret"] == 2, "the version with it, and the change that took it out"
+
+
+def test_a_near_duplicate_of_what_measures_is_caught(work: WorkTree, tmp_path: Path) -> None:
+    """As a file, and in the edits of its history."""
+    tested = other("alpha")
+    copied = tested.replace("alpha_3 = second", "alpha_3 = first")
+    work.commit("Take it over from elsewhere", {"pkg/copied.py": tested})
+    work.commit("Change one name of it", {"pkg/copied.py": copied})
+    start = tested.index("def ")
+    case = {
+        "task_id": "case/0", "entry_point": "compute_0", "prompt": tested[start:400], "suffix": tested[440:],
+        "canonical_solution": tested[400:440], "test": "def check(candidate):\n    pass\n",
+    }  # fmt: skip
+    (tmp_path / "cases.jsonl").write_text(json.dumps(case) + "\n", "utf-8")
+    config = tmp_path / "cases.json"
+    config.write_text(json.dumps({"infilling": {"public": {"path": str(tmp_path / "cases.jsonl")}}}), "utf-8")
+    unaware, aware = planned(work), planned(work, cases=config)
+    assert "pkg/copied.py" in {document.path for document in unaware.selection.documents}
+    assert any("alpha" in pair.after for pair in unaware.learned.pairs)
+    assert aware.selection.refused == {"pkg/copied.py": "near duplicate of what measures"}
+    assert all("alpha" not in pair.prefix + pair.after + pair.suffix for pair in aware.learned.pairs)
+    assert aware.learned.refused["pair: near duplicate of what measures"] > 0
 
 
 def test_later_commits_only_measure(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,122 @@
+"""The package of an adapter: the factors, and a manifest that says what they belong to and what they were made of."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import importlib.metadata
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from diffill.model.adapter import LINEARS, base_of
+from diffill.model.adapter_manifest import (
+    FORMAT,
+    MANIFEST_FILE,
+    DataSummary,
+    Factors,
+    FileData,
+    GateResult,
+    Manifest,
+    read_manifest,
+)
+
+from ..corpus.documents import write_beside
+from ..history import HISTORY_FILE
+from ..lora import FACTORS_FILE
+from ..trainer import METRICS_FILE
+from .plan import Plan, edits_by_path
+
+
+def package(plan: Plan, work: Path, out: Path, name: str) -> Manifest:
+    """The weights first, named by their content; the manifest, which names them, last."""
+    data = (work / FACTORS_FILE).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    file = f"adapter-{digest[:12]}.safetensors"
+    write_beside(out / file, data)
+    lora = plan.config.lora
+    manifest = Manifest(
+        format=FORMAT,
+        name=name,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        tool_version=importlib.metadata.version("diffill"),
+        base=base_of(plan.config.base),
+        factors=Factors(file=file, sha256=digest, bytes=len(data), rank=lora.rank, alpha=lora.alpha, modules=LINEARS),
+        data=_summary(plan),
+        config=msgspec.json.decode(msgspec.json.encode(plan.config, enc_hook=str)),
+        metrics=_metrics(work),
+    )
+    _write(out, manifest)
+    for stale in out.glob("adapter-*.safetensors"):
+        if stale.name != file:
+            stale.unlink()
+    return manifest
+
+
+def note_gate(out: Path, result: GateResult) -> Manifest:
+    """Write into the manifest what the gate said."""
+    manifest = msgspec.structs.replace(read_manifest(out), gate=result)
+    _write(out, manifest)
+    return manifest
+
+
+def _write(out: Path, manifest: Manifest) -> None:
+    write_beside(out / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+
+
+def _summary(plan: Plan) -> DataSummary:
+    selection, edits = plan.selection, edits_by_path(plan.learned.pairs)
+    characters = {document.path: len(document.text) for document in selection.documents}
+    return DataSummary(
+        repository=plan.repository.name,
+        trained_to=plan.repository.trained_to,
+        judged_to=plan.repository.judged_to,
+        files={
+            path: FileData(characters=characters.get(path, 0), edits=edits[path])
+            for path in sorted(characters.keys() | edits.keys())
+        },
+        licences=dict(Counter(document.licence for document in selection.documents)),
+        refused=dict(selection.reasons()),
+        edits=dict(Counter(pair.kind for pair in plan.learned.pairs)),
+        refused_edits=dict(plan.learned.refused),
+        secrets=len(selection.secrets) + len(plan.learned.secrets),
+    )
+
+
+def _metrics(work: Path) -> dict[str, object]:
+    records = _records(work / METRICS_FILE)
+    measured = [record["held_out"] for record in records if record.get("held_out")]
+    done = msgspec.json.decode((work / HISTORY_FILE).read_bytes())
+    return {
+        "steps": done["steps"],
+        "tokens": done["tokens"],
+        "legs": done["legs"],
+        "seconds": round(seconds_spent(work / METRICS_FILE), 1),
+        "later_commits_before": measured[0] if measured else None,
+        "later_commits_after": measured[-1] if measured else None,
+    }
+
+
+def seconds_spent(metrics: Path) -> float:
+    """Training time of all legs so far: each counts its own from zero."""
+    total = leg = 0.0
+    for record in _records(metrics):
+        if "elapsed" in record:
+            if record["elapsed"] < leg:
+                total += leg
+            leg = record["elapsed"]
+    return total + leg
+
+
+def _records(metrics: Path) -> list[dict[str, Any]]:
+    if not metrics.exists():
+        return []
+    records = []
+    for line in metrics.read_text("utf-8").splitlines():
+        with contextlib.suppress(ValueError):  # the last line of a run that was killed
+            records.append(json.loads(line))
+    return records
