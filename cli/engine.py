@@ -31,7 +31,7 @@ def engine() -> None:
 @adapter_option
 @json_option
 def start(checkpoint: Path | None, adapter: str | None, device: str | None, as_json: bool) -> None:
-    """Start the engine if none runs, and wait until it is ready."""
+    """Start the engine if none runs, and wait until it is ready, with the adapter if there is one."""
     settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=Path.cwd())
 
     async def wait(client: EngineClient) -> EngineStatus:
@@ -50,12 +50,11 @@ def start(checkpoint: Path | None, adapter: str | None, device: str | None, as_j
 @engine.command()
 @device_option
 @checkpoint_option
-@adapter_option
 @json_option
 @click.pass_context
-def stop(ctx: click.Context, checkpoint: Path | None, adapter: str | None, device: str | None, as_json: bool) -> None:
+def stop(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
     """Stop the engine; what it is decoding is cancelled."""
-    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=Path.cwd())
+    settings = engine_settings(checkpoint=checkpoint, device=device)
     stopped = _ask(settings, lambda client: client.stop())
     _report(settings, None, as_json, "stopped" if stopped else "none was running")
     ctx.exit(0 if stopped else 1)
@@ -64,12 +63,11 @@ def stop(ctx: click.Context, checkpoint: Path | None, adapter: str | None, devic
 @engine.command()
 @device_option
 @checkpoint_option
-@adapter_option
 @json_option
 @click.pass_context
-def status(ctx: click.Context, checkpoint: Path | None, adapter: str | None, device: str | None, as_json: bool) -> None:
+def status(ctx: click.Context, checkpoint: Path | None, device: str | None, as_json: bool) -> None:
     """Show what the engine is doing."""
-    settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=Path.cwd())
+    settings = engine_settings(checkpoint=checkpoint, device=device)
     current = _ask(settings, lambda client: client.status())
     _report(settings, current, as_json, "none is running")
     ctx.exit(0 if current else 1)

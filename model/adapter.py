@@ -40,7 +40,9 @@ class Adapter:
         if module + A not in self.factors:
             return None
         scale = self.manifest.factors.alpha / self.manifest.factors.rank
-        return scale * (self.factors[module + B] @ self.factors[module + A])
+        # In fp64 the number of threads does not show: whoever merges it gets the same weights.
+        product = self.factors[module + B].double() @ self.factors[module + A].double()
+        return product.mul_(scale).float()
 
 
 def base_of(checkpoint: Path) -> Base:
@@ -91,10 +93,10 @@ def merge(tensors: dict[str, Tensor], adapter: Adapter) -> None:
 
     Int8 weights stand on the grid of their row. To the nearest point of it, a change below half a step is lost, and
     most are that small; rounded up or down at random with the matching probability, it is kept in the mean over the
-    inputs. The draw is seeded: the same adapter makes the same weights.
+    inputs. The draw is seeded and the layers have an order: the same adapter makes the same weights.
     """
     generator = torch.Generator().manual_seed(0)
-    for name in [name for name in tensors if not name.endswith(SCALE_SUFFIX)]:
+    for name in sorted(name for name in tensors if not name.endswith(SCALE_SUFFIX)):  # a file lists them in any
         change = adapter.change(name.removesuffix(".weight"))
         if change is None:
             continue

@@ -2,7 +2,8 @@
 
 Pages that are full form a tree: a page's place is the text up to its end, so equal beginnings of prompts, of one
 document over keystrokes or of many, are one path. Pages nobody reads stay until their room is needed: leaves first, the
-longest unused first, so that what many prompts begin with goes last.
+longest unused first, so that what many prompts begin with goes last. Keys and values depend on the weights: every
+variant of them (an adapter) has a tree of its own, in the same pages.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Page:
 class KVCache:
     """One sequence. The slots behind `length` are scratch for the step that runs."""
 
-    def __init__(self, pool: PagePool) -> None:
+    def __init__(self, pool: PagePool, variant: str = "") -> None:
+        self.variant = variant
+        """Of the weights; empty is the base."""
         self.tokens: list[int] = []
         """The clean tokens whose keys and values are held, in order."""
         self.pages = np.zeros(8, np.int32)
@@ -89,7 +92,8 @@ class PagePool:
         self.storage = new_storage(capacity)
         self.capacity = capacity
         self._free = list(range(capacity - 1, -1, -1))
-        self._root = Page(-1, (), None)
+        self._roots: dict[str, Page] = {}
+        """By variant of the weights."""
         self._open: list[KVCache] = []
         self._clock = 0
 
@@ -98,19 +102,19 @@ class PagePool:
         """Pages that are free or may be had for the taking."""
         return len(self._free) + sum(not page.readers for page in self._tree())
 
-    def shared(self, prompt: Sequence[int]) -> int:
+    def shared(self, prompt: Sequence[int], variant: str = "") -> int:
         """How many tokens of `prompt` are held."""
-        path, closest, common = self._find(prompt)
+        path, closest, common = self._find(prompt, variant)
         return len(path) * PAGE_SLOTS + (common if closest else 0)
 
-    def open(self, prompt: Sequence[int]) -> KVCache:
+    def open(self, prompt: Sequence[int], variant: str = "") -> KVCache:
         """A cache that holds the longest beginning of `prompt` that is known.
 
         Raises:
             CacheFull: there is no page left for what is shared only in part.
         """
-        path, closest, common = self._find(prompt)
-        cache = KVCache(self)
+        path, closest, common = self._find(prompt, variant)
+        cache = KVCache(self, variant)
         self._enter(cache, path)
         if closest is not None:
             closest.readers += 1  # it must not be the one that gives way
@@ -132,7 +136,7 @@ class PagePool:
         """
         assert length <= cache.length
         full, rest = divmod(length, PAGE_SLOTS)
-        other = KVCache(self)
+        other = KVCache(self, cache.variant)
         self._enter(other, cache.path[:full])
         if rest:
             try:
@@ -148,7 +152,7 @@ class PagePool:
         self._clock += 1
         rest = tuple(cache.tokens[len(cache.path) * PAGE_SLOTS :])
         own = [int(page) for page in cache.pages[len(cache.path) : cache.page_count]]
-        parent = cache.path[-1] if cache.path else self._root
+        parent = cache.path[-1] if cache.path else self._root(cache.variant)
         if rest and not any(tokens[: len(rest)] == rest for tokens in parent.children):
             parent.children[rest] = Page(own.pop(0), rest, parent, used=self._clock)
         self._free += own
@@ -174,7 +178,7 @@ class PagePool:
     def publish(self, cache: KVCache) -> None:
         """The first page of its own that is full joins the tree, or makes way for its like there."""
         index = len(cache.path)
-        parent = cache.path[-1] if cache.path else self._root
+        parent = cache.path[-1] if cache.path else self._root(cache.variant)
         number = int(cache.pages[index])
         tokens = tuple(cache.tokens[index * PAGE_SLOTS : (index + 1) * PAGE_SLOTS])
         page = parent.children.get(tokens)
@@ -210,10 +214,13 @@ class PagePool:
                 cache.pages[index] = place[int(cache.pages[index])]
         self._free = list(range(self.capacity - 1, len(numbers) - 1, -1))
 
-    def _find(self, prompt: Sequence[int]) -> tuple[list[Page], Page | None, int]:
+    def _root(self, variant: str) -> Page:
+        return self._roots.setdefault(variant, Page(-1, (), None))
+
+    def _find(self, prompt: Sequence[int], variant: str) -> tuple[list[Page], Page | None, int]:
         """Full pages that `prompt` begins with, and the page that shares most of what follows, and how much."""
         path: list[Page] = []
-        parent = self._root
+        parent = self._root(variant)
         while page := parent.children.get(tuple(prompt[len(path) * PAGE_SLOTS : (len(path) + 1) * PAGE_SLOTS])):
             if len(page.tokens) < PAGE_SLOTS:
                 break
@@ -246,7 +253,7 @@ class PagePool:
         self._free.append(page.number)
 
     def _tree(self) -> Iterator[Page]:
-        waiting = [*self._root.children.values()]
+        waiting = [page for root in self._roots.values() for page in root.children.values()]
         while waiting:
             page = waiting.pop()
             waiting += page.children.values()

@@ -6,10 +6,14 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from .channel import Channel, EngineError
 from .engine_settings import EngineSettings
+from .followed_adapter import FollowedAdapter, preparing
 from .launch import Launch
 from .request import DecodeRequest, DecodeResult, Step
 from .wire import EngineStatus
@@ -60,6 +64,7 @@ class EngineClient:
         self._channel: Channel | None = None
         self._opening: asyncio.Task[Channel] | None = None
         self._delay = RestartDelay()
+        self._adapter = FollowedAdapter(settings.adapter, settings.place, self._prepared)
 
     async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
         """Fill one span. Starts the engine, waits while it loads; cancelling the awaiting task cancels the request.
@@ -70,6 +75,12 @@ class EngineClient:
             EngineError: the engine refused, or died on this request and again on its repetition.
         """
 
+        self._adapter.look()
+        if self._adapter.current is not None and not request.adapter:
+            request = msgspec.structs.replace(request, adapter=str(self._adapter.current))
+        return await self._decode(request, on_step)
+
+    async def _decode(self, request: DecodeRequest, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
         async def fill(channel: Channel) -> DecodeResult:
             return await channel.decode(request, on_step=on_step)
 
@@ -77,11 +88,18 @@ class EngineClient:
         self._delay.worked()
         return result
 
+    async def _prepared(self, adapter: Path) -> str | None:
+        """Make the engine take an adapter in; its name and hash."""
+        return (await self._decode(preparing(adapter))).adapter
+
     async def wait_ready(self, on_status: Callable[[EngineStatus], None] | None = None) -> EngineStatus:
         """Start the engine if there is none and wait until it has decoded; `on_status` hears about the progress.
 
+        With an adapter, wait for that too; it is the one that the status names.
+
         Raises:
-            EngineError: `unavailable` with the reason when it cannot load, `engine_dead` when it died twice.
+            EngineError: `unavailable` with the reason when it cannot load, `engine_dead` when it died twice,
+                `bad_request` when the adapter is broken or made for another base.
         """
 
         async def watch(channel: Channel) -> EngineStatus:
@@ -97,7 +115,11 @@ class EngineClient:
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, MAX_PAUSE)
 
-        return await self._with_restart(watch)
+        status = await self._with_restart(watch)
+        if self._adapter.current is None or status.model is None:
+            return status
+        adapter = await self._prepared(self._adapter.current)
+        return msgspec.structs.replace(status, model=msgspec.structs.replace(status.model, adapter=adapter))
 
     async def status(self) -> EngineStatus | None:
         """What the engine is doing, or None when none runs. Never starts one.
@@ -138,6 +160,7 @@ class EngineClient:
 
     async def close(self) -> None:
         """Disconnect. The engine stays for the next client until it has been idle long enough."""
+        await self._adapter.close()
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])

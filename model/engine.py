@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
+import weakref
 from collections.abc import Callable, Generator, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -20,14 +22,18 @@ from .decoding import EDIT_MODES, MODES, Answer, Passes, Snapshot
 from .decoding.passes import prefill, together
 from .decoding_turn import Decoding, decode_alone
 from .device import choose_device
-from .loading import load_network
+from .loading import adapted_network, load_network
 from .network import MAX_STEP_ROWS, Network, Part
 from .request import Alternative, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
+from .residents import Residents
 from .threads import FreeCores
 from .tokenizer import END_OF_MIDDLE, Tokenizer
 
 CANDIDATE_SCRATCH_TOKENS = 64
 """Tokens of a step that may stand behind a candidate's end."""
+
+WAIT_SECONDS = 0.005
+"""For an adapter that is being prepared, while nobody asks for a pass."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +41,17 @@ logger = logging.getLogger(__name__)
 class BlockDecoder:
     """Implements `decoding_turn.Decoder` over a `Network`. Not thread-safe: one thread decodes."""
 
-    def __init__(self, network: Network, *, tokenizer: Tokenizer, info: ModelInfo) -> None:
+    def __init__(
+        self, network: Network, *, tokenizer: Tokenizer, info: ModelInfo, residents: Residents | None = None
+    ) -> None:
+        """
+        Args:
+            residents: adapters that requests may name; none where it is not given.
+        """
         self.network, self.info = network, info
+        self._residents = residents
+        self._variants = weakref.WeakValueDictionary({"": network})
+        """Networks by variant of the weights; who decodes with one holds it."""
         self._tokenizer = tokenizer
         self._ends_line = tokenizer.ends_line
         spaceless = ~tokenizer.begins_with_space
@@ -50,7 +65,9 @@ class BlockDecoder:
     def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
         """Take a request on; as `decoding_turn.Decoder`."""
         if self._cores is not None:
-            self.network.use_cores(self._cores.count())
+            cores = self._cores.count()
+            for network in self._variants.values():
+                network.use_cores(cores)
         return Decoding(self._passes(request, on_step))
 
     def decode(
@@ -67,8 +84,10 @@ class BlockDecoder:
         """One forward pass for all of them together; as `decoding_turn.Decoder`."""
         served = self._with_room(decodings)
         parts = [part for decoding in served for part in decoding.asked]
+        if not parts and self._residents is not None:
+            self._residents.wait(WAIT_SECONDS)
         try:
-            states = iter(self._run(parts))
+            states = iter(self._run_variants(parts))
         except MemoryError as error:  # torch's own for devices is a RuntimeError, which `_run` turns into this
             for decoding in served:
                 decoding.fail(error)
@@ -101,17 +120,28 @@ class BlockDecoder:
         finally:
             self._promised -= pages
 
-    def _run(self, parts: Sequence[Part]) -> list[Tensor]:
+    def _run_variants(self, parts: Sequence[Part]) -> list[Tensor]:
+        """A step for each variant of the weights that the parts are decoded with, one after the other.
+
+        Raises:
+            MemoryError: there is not enough for one of them.
+        """
+        states: dict[int, Tensor] = {}
+        for variant in dict.fromkeys(part.cache.variant for part in parts):
+            chosen = [index for index, part in enumerate(parts) if part.cache.variant == variant]
+            made = self._run(self._variants[variant], [parts[index] for index in chosen])
+            states |= zip(chosen, made, strict=True)
+        return [states[index] for index in range(len(parts))]
+
+    def _run(self, network: Network, parts: Sequence[Part]) -> list[Tensor]:
         """A step; without memory for it, once more with a smaller cache.
 
         Raises:
             MemoryError: there is not enough for this step.
         """
-        if not parts:
-            return []
         for shrunk in (False, True):
             try:
-                return self.network.run(parts)
+                return network.run(parts)
             except (MemoryError, torch.OutOfMemoryError):
                 if not shrunk:
                     logger.warning("out of memory: the cache gives half of its pages back")
@@ -123,6 +153,7 @@ class BlockDecoder:
     ) -> Generator[list[Part], list[Tensor], DecodeResult]:
         if problem := request.problem(self.info.vocabulary_size):
             raise ValueError(problem)
+        network, variant, adapter = yield from self._weights(request)
         began = time.perf_counter()
         pages = _pages(request)
         while self._promised and self._promised + pages > self.pool.capacity:
@@ -134,7 +165,7 @@ class BlockDecoder:
                 return cache
 
             *prompt, last = unpack_ids(request.prompt)
-            cache = opened(self.pool.open(prompt))
+            cache = opened(self.pool.open(prompt, variant))
             cached = cache.length
             yield from together([prefill(cache, prompt[cached:])])
             prefilled = time.perf_counter()
@@ -155,7 +186,7 @@ class BlockDecoder:
                     on_step(_step(snapshot, passes))
 
             if request.max_tokens:
-                yield from together([self._mode(request, cache, last, answer)], show)
+                yield from together([_mode(network, request, cache, last, answer)], show)
             else:
                 answer.finish = "length"
             others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
@@ -164,7 +195,7 @@ class BlockDecoder:
                 if other.finish is None:
                     text = [*prompt, last, *other.tokens[:-1]]
                     fork = opened(self.pool.fork(cache, min(len(text), cache.length)))
-                    branches.append(self._branch(request, fork, text, other))
+                    branches.append(self._branch(network, request, fork, text, other))
             yield from together(branches, show)
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
@@ -177,6 +208,7 @@ class BlockDecoder:
             denoise_ms=1e3 * (time.perf_counter() - prefilled),
             token_scores=tuple(answer.log_probability[: len(answer.tokens)]),
             alternatives=tuple(sorted(map(_alternative, others), key=attrgetter("score"), reverse=True)),
+            adapter=adapter,
         )
 
     def _ends_block(self, indent: int) -> Callable[[Sequence[int]], bool] | None:
@@ -190,15 +222,31 @@ class BlockDecoder:
 
         return ends_block
 
-    def _mode(self, request: DecodeRequest, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
-        if request.draft:
-            return EDIT_MODES[request.mode](self.network, cache, last, answer, unpack_ids(request.draft))
-        return MODES[request.mode](self.network, cache, last, answer)
+    def _weights(self, request: DecodeRequest) -> Generator[list[Part], list[Tensor], tuple[Network, str, str | None]]:
+        """The network that a request is decoded with, its variant, and its adapter; waits until that is prepared."""
+        if not request.adapter:
+            return self.network, "", self.info.adapter
+        if self._residents is None:
+            raise ValueError("adapter: this engine takes none beside the one in its weights")
+        while (resident := self._residents.get(Path(request.adapter))) is None:
+            yield []
+        if self._cores is not None:
+            resident.network.use_cores(self._cores.count())
+        self._variants[resident.variant] = resident.network
+        return resident.network, resident.variant, resident.adapter.identity
 
-    def _branch(self, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer) -> Passes[None]:
+    def _branch(
+        self, network: Network, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer
+    ) -> Passes[None]:
         """Another answer, from its fork on; `text` is all before its last token."""
         yield from prefill(cache, text[cache.length :])
-        yield from self._mode(request, cache, answer.tokens[-1], answer)
+        yield from _mode(network, request, cache, answer.tokens[-1], answer)
+
+
+def _mode(network: Network, request: DecodeRequest, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
+    if request.draft:
+        return EDIT_MODES[request.mode](network, cache, last, answer, unpack_ids(request.draft))
+    return MODES[request.mode](network, cache, last, answer)
 
 
 def load_decoder(
@@ -208,7 +256,10 @@ def load_decoder(
     adapter: Path | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> BlockDecoder:
-    """Load a checkpoint directory onto a device, with an adapter merged into it if one is given.
+    """Load a checkpoint directory onto a device.
+
+    Args:
+        adapter: merged into the weights, in place of adapters that requests may name.
 
     Raises:
         ValueError: the checkpoint or the adapter is missing or broken, they do not belong together, or the device is
@@ -227,7 +278,8 @@ def load_decoder(
             f"config.json says {config.vocabulary_size}"
         )
     info = model_info(config, checkpoint_hash(checkpoint), chosen, adapter=loaded.identity if loaded else None)
-    return BlockDecoder(network, tokenizer=tokenizer, info=info)
+    residents = None if adapter else Residents(checkpoint, functools.partial(adapted_network, network, checkpoint))
+    return BlockDecoder(network, tokenizer=tokenizer, info=info, residents=residents)
 
 
 def model_info(config: ModelConfig, hash_: str, device: str, *, adapter: str | None = None) -> ModelInfo:

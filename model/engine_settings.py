@@ -17,12 +17,14 @@ SERVICE_COMMAND = (sys.executable, "-m", "diffill.model.service")
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """One checkpoint on one device. Clients with equal settings share one engine process."""
+    """One checkpoint on one device; clients share its engine process, whichever adapters they use."""
 
     checkpoint: Path = DEFAULT_CHECKPOINT
     device: str = "auto"
     adapter: Path | None = None
-    """Directory of an adapter that is merged into the weights."""
+    """Directory of the adapter that requests name at first."""
+    place: Path | None = None
+    """A file or folder whose chosen adapter (`diffill adapter use`) is followed; None: the adapter stays."""
     directory: Path | None = None
     """Private directory of the socket; None is the user's runtime directory."""
     command: tuple[str, ...] | None = None
@@ -69,12 +71,15 @@ class EngineSettings:
                 raise ValueError("DIFFILL_ENGINE_COMMAND: it is empty")
         if adapter is None and environment["ADAPTER"]:
             adapter = Path(environment["ADAPTER"])
-        if adapter is None and place is not None and not (checkpoint or environment["CHECKPOINT"]):
+        if adapter is not None or checkpoint or environment["CHECKPOINT"]:
+            place = None
+        if place is not None:
             adapter = AdapterStore().chosen(place)
         return cls(
             checkpoint=checkpoint or Path(environment["CHECKPOINT"] or cls.checkpoint),
             device=device or environment["DEVICE"] or cls.device,
             adapter=adapter,
+            place=place,
             directory=directory or (Path(environment["RUNTIME_DIR"]) if environment["RUNTIME_DIR"] else None),
             command=command,
             idle_seconds=cls.idle_seconds if idle_seconds is None else idle_seconds,
@@ -87,7 +92,6 @@ class EngineSettings:
             path=path,
             checkpoint=self.checkpoint.absolute(),
             device=self.device,
-            adapter=self.adapter.absolute() if self.adapter else None,
         )
 
 

@@ -26,7 +26,6 @@ class Launch:
             *(settings.command or SERVICE_COMMAND),
             *("--checkpoint", str(self._directory.checkpoint)),
             *("--device", settings.device),
-            *(("--adapter", str(self._directory.adapter)) if self._directory.adapter else ()),
             *("--directory", str(self._directory.path)),
             *("--idle-seconds", str(settings.idle_seconds)),
         ]

@@ -51,6 +51,29 @@ def load_network(
     return network
 
 
+def adapted_network(network: Network, directory: Path, adapter: Adapter) -> Network:
+    """A network beside one that goes on decoding: the same checkpoint with an adapter in it, on the same device.
+
+    What the adapter does not touch is shared where the network allows it. The two must not run at once.
+
+    Raises:
+        ValueError: the checkpoint cannot be read any more.
+    """
+    config, tensors = load_checkpoint(directory)
+    merge(tensors, adapter)
+    from .cpu.network import CpuNetwork
+
+    if isinstance(network, CpuNetwork):
+        other: Network = network.adapted(tensors)
+    else:
+        other = build_network(config, tensors, device=network.device)
+        if isinstance(other, TorchNetwork) and isinstance(network, TorchNetwork):
+            other.model.embedding, other.model.norm = network.model.embedding, network.model.norm
+    tensors.clear()
+    _give_back_memory()
+    return other
+
+
 def _give_back_memory() -> None:
     """What loading took and left is some 150 MB, which the C library would keep."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc only

@@ -17,6 +17,7 @@ Priority = Literal["typing", "repair", "background"]
 MAX_PROMPT_TOKENS = 8192
 MAX_NEW_TOKENS = 1024
 MAX_CANDIDATES = 8
+MAX_PATH = 4096
 
 
 def pack_ids(ids: Iterable[int]) -> bytes:
@@ -59,6 +60,9 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How many distinct answers are wanted; there may be fewer when the model sees no other."""
     draft: bytes = b""
     """Token ids of a text that the answer is likely to resemble, as the present text of a region under repair does."""
+    adapter: str = ""
+    """Directory of an adapter, which the engine keeps beside the base; empty is the base. The first request that names
+    one waits until it is prepared."""
     priority: Priority = "typing"
     """Whose turn it is when several wait: somebody who types, then somebody who watches a repair, then the rest."""
 
@@ -79,6 +83,8 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             return f"stop_below_indent: {self.stop_below_indent} is negative"
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             return f"candidates: {self.candidates} is not between 1 and {MAX_CANDIDATES}"
+        if len(self.adapter) > MAX_PATH or (self.adapter and not self.adapter.startswith("/")):
+            return "adapter: it is no absolute path"
         if not 0 <= self.max_tokens <= MAX_NEW_TOKENS:
             return f"max_tokens: {self.max_tokens} is not between 0 and {MAX_NEW_TOKENS}"
         return None
@@ -126,6 +132,8 @@ class DecodeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Log-probability of each token of the answer."""
     alternatives: tuple[Alternative, ...] = ()
     """Best first."""
+    adapter: str | None = None
+    """Name and hash of the adapter that the request named."""
 
     def answers(self) -> list[Alternative]:
         """All answers, this one first."""

@@ -22,18 +22,16 @@ MAX_SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeDirectory:
-    """Where the engine for one checkpoint, device and adapter is found by this build; other builds look elsewhere."""
+    """Where the engine for one checkpoint and device is found by this build; other builds look elsewhere."""
 
     path: Path
     checkpoint: Path
     device: str
-    adapter: Path | None = None
 
     @cached_property
     def key(self) -> str:
-        """12 hexadecimal digits over protocol, package version, checkpoint, device and adapter."""
+        """12 hexadecimal digits over protocol, package version, checkpoint and device."""
         parts = [str(PROTOCOL), build(), os.path.realpath(self.checkpoint), self.device]
-        parts += [os.path.realpath(self.adapter)] if self.adapter else []
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     @property

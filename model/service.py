@@ -34,8 +34,8 @@ FAILED_LEFT_SECONDS = 2.0
 FLUSH_SECONDS = 2.0
 BACKLOG = 128
 
-DecoderLoader = Callable[[Path, "Path | None", str, Callable[[float], None]], Decoder]
-"""checkpoint, adapter, device, on_progress → decoder; called on the decoding thread."""
+DecoderLoader = Callable[[Path, str, Callable[[float], None]], Decoder]
+"""checkpoint, device, on_progress → decoder; called on the decoding thread."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,6 @@ class ServiceSettings:
     device: str
     directory: Path
     idle_seconds: float
-    adapter: Path | None = None
     stall_seconds: float = 300.0
 
     def __post_init__(self) -> None:
@@ -72,7 +71,7 @@ class Service:
         self._connections: set[Connection] = set()
         self._leave: asyncio.TimerHandle | None = None
         self._scheduler = Scheduler(
-            functools.partial(load, settings.checkpoint, settings.adapter, settings.device),
+            functools.partial(load, settings.checkpoint, settings.device),
             on_state=self._state_changed,
             stall_seconds=settings.stall_seconds,
         )
@@ -216,11 +215,11 @@ def _remove_stale(path: Path) -> None:
     raise ValueError(f"directory: {path} is held by a process that is not this engine")
 
 
-def _load_decoder(checkpoint: Path, adapter: Path | None, device: str, on_progress: Callable[[float], None]) -> Decoder:
+def _load_decoder(checkpoint: Path, device: str, on_progress: Callable[[float], None]) -> Decoder:
     # Imports torch, which takes seconds: the socket answers meanwhile.
     from .engine import load_decoder
 
-    return load_decoder(checkpoint=checkpoint, device=device, adapter=adapter, on_progress=on_progress)
+    return load_decoder(checkpoint=checkpoint, device=device, on_progress=on_progress)
 
 
 def serve(settings: ServiceSettings, load: DecoderLoader) -> int:
@@ -230,9 +229,7 @@ def serve(settings: ServiceSettings, load: DecoderLoader) -> int:
         AlreadyRunning: there is an engine for this checkpoint and device.
         ValueError: the directory cannot be used, in one line that names it.
     """
-    directory = RuntimeDirectory(
-        path=settings.directory, checkpoint=settings.checkpoint, device=settings.device, adapter=settings.adapter
-    )
+    directory = RuntimeDirectory(path=settings.directory, checkpoint=settings.checkpoint, device=settings.device)
     os.umask(0o077)
     directory.prepare()
     acquire(directory)
@@ -267,7 +264,6 @@ def main(arguments: Sequence[str] | None = None, *, load: DecoderLoader = _load_
     parser = argparse.ArgumentParser(prog="diffill engine", description="The warm engine of Diffill.")
     parser.add_argument("--checkpoint", type=Path, required=True, help="directory of the checkpoint")
     parser.add_argument("--device", required=True, help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--adapter", type=Path, help="directory of an adapter to merge into it")
     parser.add_argument("--directory", type=Path, required=True, help="private directory for the socket and the log")
     parser.add_argument("--idle-seconds", type=float, required=True, help="exit after this time without clients")
     parser.add_argument("--stall-seconds", type=float, default=300.0, help="exit when one forward pass takes longer")

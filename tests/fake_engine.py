@@ -154,7 +154,7 @@ class FakeDecoder:
         )
 
 
-def load_fake(checkpoint: Path, adapter: Path | None, device: str, on_progress: Callable[[float], None]) -> FakeDecoder:
+def load_fake(checkpoint: Path, device: str, on_progress: Callable[[float], None]) -> FakeDecoder:
     """The fake does not read the checkpoint; its tokenizer is always the shipped one."""
     seconds = float(os.environ.get("DIFFILL_FAKE_LOAD_SECONDS", "0"))
     for tick in range(20):

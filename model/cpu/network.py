@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,6 +39,8 @@ class CpuNetwork(Network):
         self._crew = Crew()
         self._plan = np.zeros(len(PLAN), np.int64)
         self._held: list[Tensor | PackedLinear] = []
+        self._shares: CpuNetwork | None = None
+        """Keeps alive what an adapted network shares with it."""
         self._bias = {labels: self._bias_of(labels) for labels in (False, True)}
         self._load(tensors)
         self._buffers = _buffers(config)
@@ -50,6 +53,18 @@ class CpuNetwork(Network):
         stride = 4 * SCORES
         self._set("scores_stride", stride)
         self._set("scores_thread", stride * TILE_ROWS)
+
+    def adapted(self, tensors: dict[str, Tensor]) -> CpuNetwork:
+        """The same network with other layers; buffers, tables and head are shared, so that one of them runs at a time.
+
+        Args:
+            tensors: of the layers, as a checkpoint stores them; taken out as they are packed.
+        """
+        other = copy.copy(self)
+        other._shares = self
+        other._plan, other._held = self._plan.copy(), []
+        other._load_layers(tensors)
+        return other
 
     @property
     def page_bytes(self) -> int:
@@ -140,6 +155,12 @@ class CpuNetwork(Network):
         return tensor.data_ptr()
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
+        self._load_layers(tensors)
+        at = PLAN.index("head_weight")
+        self._plan[at : at + 3] = self._pack(tensors, "embedding.weight")
+        self._set("final_norm", self._hold(tensors["norm.weight"].float()))
+
+    def _load_layers(self, tensors: dict[str, Tensor]) -> None:
         layers = np.zeros((self.config.num_layers, len(LAYER)), np.int64)
         for index, row in enumerate(layers):
             for name in ("attention_norm", "mlp_norm"):
@@ -149,9 +170,6 @@ class CpuNetwork(Network):
                 row[at : at + 3] = self._pack(tensors, f"layers.{index}.{name}.weight")
         self._layers = layers
         self._set("layers", layers.ctypes.data)
-        at = PLAN.index("head_weight")
-        self._plan[at : at + 3] = self._pack(tensors, "embedding.weight")
-        self._set("final_norm", self._hold(tensors["norm.weight"].float()))
 
     def _pack(self, tensors: dict[str, Tensor], name: str) -> tuple[int, int, int]:
         packed = pack_linear(tensors.pop(name), tensors.pop(name + ".scale"))

@@ -101,9 +101,8 @@ def test_from_a_checkout_to_an_adapter_that_is_used(team: Path, base: Path, tmp_
             tuned = run_json("complete", place, "--adapter", "team", "--device", "cpu", **environment)
             assert tuned["model"]["adapter"].startswith("team ")
             plain = run_json("complete", place, "--device", "cpu", **environment)
-            assert plain["model"]["adapter"] is None, "another engine"
+            assert plain["model"]["adapter"] is None, "the same engine without it"
         finally:
-            run("engine", "stop", "--adapter", "team", "--device", "cpu", **environment)
             run("engine", "stop", "--device", "cpu", **environment)
 
 
@@ -177,7 +176,7 @@ def test_what_is_no_better_is_not_installed(
         (("adapter", "use", "nobody"), "NAME: no adapter called nobody is installed"),
         (("adapter", "rollback"), "--workspace: nothing was chosen for all workspaces"),
         (("adapter", "check", "nobody"), "NAME: no adapter called nobody is installed"),
-        (("engine", "status", "--adapter", "nobody"), "NAME: no adapter called nobody is installed"),
+        (("engine", "start", "--adapter", "nobody"), "NAME: no adapter called nobody is installed"),
     ],
 )
 def test_wrong_input_is_one_line(arguments: tuple[str, ...], message: str) -> None:
