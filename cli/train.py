@@ -124,6 +124,7 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
     import msgspec
 
     from diffill.training.config import read_config
+    from diffill.training.processes import leads
     from diffill.training.trainer import Trainer
 
     from .training_bar import training_bar
@@ -131,7 +132,9 @@ def run_stage(path: Path, kind: type[Config], stage: Callable[[Config], Stage], 
     with one_line(), training_bar() as show:
         config = read_config(path, kind)
         config = config if seconds is None else msgspec.structs.replace(config, seconds=seconds)
-        click.echo(json.dumps(Trainer(config, stage(config)).run(show)))
+        last = Trainer(config, stage(config)).run(show)
+        if leads():
+            click.echo(json.dumps(last))
 
 
 @train.command()

@@ -10,10 +10,14 @@ from typing import Any
 
 @contextlib.contextmanager
 def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A callback for the trainer's records; SIGINT and SIGTERM end the run, which keeps what it learned."""
+    """A callback for the trainer's records; SIGINT and SIGTERM end the run, which keeps what it learned.
+
+    Of several processes of one run the leading one draws.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from diffill.training.processes import leads
     from diffill.training.trainer import Interrupted
 
     # Set by hand: a job that a shell puts in the background starts with SIGINT ignored, and could not be ended gently.
@@ -27,7 +31,8 @@ def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
     with contextlib.ExitStack() as stack:
         for number, handler in before.items():
             stack.callback(signal.signal, number, handler or signal.SIG_DFL)
-        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), refresh_per_second=1))
+        bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=1, disable=not leads())
+        progress = stack.enter_context(bar)
         task = progress.add_task("measuring", total=1.0)
 
         def show(record: dict[str, Any]) -> None:

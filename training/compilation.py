@@ -18,3 +18,8 @@ def compile_layers(model: Transformer, backend: str | Callable[..., Any] = "indu
         assert isinstance(layer, Layer)
         layer.index = 0
         layer.compile(dynamic=False, backend=backend)
+
+
+def is_compiled(model: Transformer) -> bool:
+    """Whether `compile_layers` was called on it."""
+    return any(layer._compiled_call_impl is not None for layer in model.layers)

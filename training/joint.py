@@ -26,7 +26,13 @@ class JointConfig(TrainConfig, frozen=True, kw_only=True, forbid_unknown_fields=
     """Directory of packed rows: `train-*` and `held-out`."""
     denoising_weight: float = 0.5
     """Weight of the denoising loss against 1 for the causal one (0.3 in arXiv 2607.05722, 1.0 in arXiv 2511.08923)."""
+    self_distillation: float = 0.0
+    """Share of the causal head's own distribution in what a noisy token is to learn; the rest is the token."""
     corruption: CorruptionConfig = CorruptionConfig()
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.self_distillation <= 1.0:
+            raise ValueError(f"self_distillation: {self.self_distillation} is not in [0, 1]")
 
 
 class JointStage:
@@ -49,7 +55,13 @@ class JointStage:
             yield corrupt(measured, self.config.corruption, generator)
 
     def loss(self, model: Transformer, batch: Batch, forward: Forward) -> Losses:
-        return joint_loss(model, batch, forward, denoising_weight=self.config.denoising_weight)
+        return joint_loss(
+            model,
+            batch,
+            forward,
+            denoising_weight=self.config.denoising_weight,
+            self_distillation=self.config.self_distillation,
+        )
 
     def decoding(self, config: ModelConfig, steps: int) -> ModelConfig:
         return replace(config, block_size=self.config.corruption.block_sizes(steps)[0])

@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -27,7 +28,9 @@ from .compilation import compile_layers
 from .config import dump_config
 from .history import History
 from .loss import hidden_states
+from .memory import keep_freed_memory
 from .prefetch import ahead
+from .processes import Processes, leads
 from .schedule import CLIP_NORM, optimizer, rate
 from .stage import Stage, Turn
 from .throughput import peak_flops, training_flops
@@ -48,7 +51,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     device: str = "cpu"
     rows_per_step: int = 4
     micro_batches: int = 1
-    """Gradient accumulation: a step is split into so many passes."""
+    """A step is split into so many passes, which the processes share out: gradient accumulation."""
     learning_rate: float = 3e-4
     warmup_steps: int = 30
     """Of each leg: the optimizer's state does not travel with the weights."""
@@ -78,8 +81,10 @@ class NotFiniteError(Exception):
 class Work:
     """One step's batches, ready for the device."""
 
-    batches: list[Batch]
+    batches: Sequence[Batch]
+    """This process's."""
     tokens: int
+    """Of all processes."""
     flops: float
 
 
@@ -100,6 +105,13 @@ class Trainer:
             )
         self.config, self.stage, self.weights = config, stage, weights or AllWeights()
         self.device, _ = choose_device(config.device)
+        self.processes = Processes(self.device)
+        if config.micro_batches % self.processes.count:
+            raise ValueError(
+                f"micro_batches: {config.micro_batches} cannot be shared out among {self.processes.count} processes"
+            )
+        if self.device == "cpu":
+            keep_freed_memory()
         torch.manual_seed(config.seed)
         torch.set_float32_matmul_precision("high")
         self.model_config, tensors = load_checkpoint(config.start)
@@ -131,18 +143,18 @@ class Trainer:
         config = self.config
         began = evaluated = finished = time.monotonic()
         config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / RUN_FILE).write_bytes(dump_config(config))
+        if leads():
+            (config.out / RUN_FILE).write_bytes(dump_config(config))
         rates: list[float] = []
         with (
-            (config.out / METRICS_FILE).open("a", encoding="utf-8") as metrics,
+            (config.out / METRICS_FILE if leads() else Path(os.devnull)).open("a", encoding="utf-8") as metrics,
             contextlib.closing(ahead(self._work, depth=config.prefetch)) as steps,
         ):
             self._record(metrics, self._measured())
+            interrupted = False
             try:
-                for work in steps:
-                    progress = max((time.monotonic() - began) / config.seconds, self.step / config.max_steps)
-                    if progress >= 1.0:
-                        break
+                while (progress := self._progress(began, interrupted)) < 1.0:
+                    work = next(steps)
                     record = self._update(work, progress)
                     began_step, finished = finished, time.monotonic()
                     rates.append(1.0 / (finished - began_step))
@@ -152,8 +164,11 @@ class Trainer:
                         **self._speed(work, rates[-1]),
                     }
                     self._record(metrics, record)
-                    on_progress(record)
-                    if time.monotonic() - evaluated > config.evaluate_every:
+                    try:
+                        on_progress(record)
+                    except Interrupted:
+                        interrupted = True  # what was learned is kept, as at the end of the budget
+                    if self.processes.follow(time.monotonic() - evaluated) > config.evaluate_every:
                         self._record(metrics, self._measured())
                         self.save()
                         evaluated = finished = time.monotonic()
@@ -161,15 +176,17 @@ class Trainer:
                 with contextlib.suppress(ValueError):  # weights that are not finite are not written
                     self.save()  # the step that failed has changed nothing
                 raise ValueError(f"{error}; {config.out} holds the last good weights") from None
-            except (Interrupted, KeyboardInterrupt):
-                pass  # what was learned is kept, as at the end of the budget
+            except KeyboardInterrupt:
+                pass
             self.save()
             last = self._measured() | (self._speed(work, median(rates)) if rates else {})
             self._record(metrics, last)
         return last
 
     def save(self) -> None:
-        """Write what is trained and its history beside the old ones and rename."""
+        """Write what is trained and its history beside the old ones and rename; the leading process does it."""
+        if not leads():
+            return
         history = self.history()
         self.weights.save(
             self.config.out,
@@ -192,15 +209,20 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """Held-out losses in nats; the same batches every time, so that runs compare."""
         batches = normalised(list(self.stage.held_out(self.config.rows_per_step // self.config.micro_batches)))
-        totals: dict[str, float] = {}
+        if 0 < len(batches) < self.processes.count:
+            raise ValueError(
+                f"held_out_rows: {len(batches)} batches cannot be shared out among {self.processes.count} processes"
+            )
+        sums: dict[str, torch.Tensor] = {}
         # Compiled, the pass is the one that training runs: without gradients it would be compiled once more.
         with torch.set_grad_enabled(self.config.compile):
-            for batch in batches:
+            for batch in self.processes.part(batches):
                 with self._autocast():
                     losses = self.stage.loss(self.model, batch.on(self.device), self.forward)
                 for name, part in losses.parts.items():
-                    totals[name] = totals.get(name, 0.0) + float(part)
-        return {name: round(value, 4) for name, value in totals.items()}
+                    sums[name] = sums[name] + part if name in sums else part
+        self.processes.add_up(sums.values())
+        return {name: round(float(total), 4) for name, total in sums.items()}
 
     def _work(self, step: int) -> Work:
         """The batches of this leg's step `step`."""
@@ -219,8 +241,9 @@ class Trainer:
                 for part in range(config.micro_batches)
             ]
         )
+        own = self.processes.part(batches)
         return Work(
-            batches=[batch.pinned() for batch in batches] if self.device == "cuda" else batches,
+            batches=[batch.pinned() for batch in own] if self.device == "cuda" else own,
             tokens=sum(batch.tokens.numel() for batch in batches),
             flops=sum(training_flops(self.model_config, batch) for batch in batches),
         )
@@ -244,6 +267,8 @@ class Trainer:
             losses.total.backward()  # type: ignore[no-untyped-call]
             for name, part in losses.parts.items():
                 sums[name] = sums[name] + part if name in sums else part
+        self.processes.add_up(p.grad for p in self.model.parameters() if p.grad is not None)
+        self.processes.add_up(sums.values())
         sums["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         values = dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
@@ -262,6 +287,11 @@ class Trainer:
             **{name: round(value, 4) for name, value in values.items()},
             "learning_rate": lr,
         }
+
+    def _progress(self, began: float, interrupted: bool) -> float:
+        """Share of the budget that is spent, the same in all processes."""
+        spent = max((time.monotonic() - began) / self.config.seconds, self.step / self.config.max_steps)
+        return self.processes.follow(math.inf if interrupted else spent)
 
     def _measured(self) -> dict[str, Any]:
         return {"held_out": self.evaluate(), "step": self.step, "tokens": self.tokens}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from diffill.training import cross_entropy
-from diffill.training.cross_entropy import linear_cross_entropy
+from diffill.training.cross_entropy import Teacher, linear_cross_entropy
 
 FORBIDDEN = 3
 
@@ -40,6 +42,39 @@ def test_values_and_gradients_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(nats, plain_nats)
     for one, other in zip(found[:2], wanted[:2], strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+
+
+@pytest.mark.parametrize("positions", [1, 7, 20])
+def test_a_teacher_mixes_its_distribution_into_the_target(monkeypatch: pytest.MonkeyPatch, positions: int) -> None:
+    monkeypatch.setitem(cross_entropy.POSITIONS_PER_CHUNK, "cpu", 7)
+    found, wanted = made(positions), made(positions)
+    lesson = torch.randn(positions, 8, requires_grad=True)
+    share = torch.linspace(0, 1, positions)
+    total, nats = linear_cross_entropy(*found, forbidden=FORBIDDEN, teacher=Teacher(states=lesson, share=share))
+    total.backward()  # type: ignore[no-untyped-call]
+    states, head, target, weight = wanted
+    taught = lesson.detach() @ head.detach().T
+    taught[:, FORBIDDEN] = -torch.inf
+    mixture = share[:, None] * taught.softmax(1) + (1 - share[:, None]) * F.one_hot(target, 29)
+    logits = (states @ head.T).index_fill(1, torch.tensor([FORBIDDEN]), -1e4)  # finite, for zero times it
+    plain_total = (F.cross_entropy(logits, mixture, reduction="none") * weight).sum()
+    plain_total.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(total, plain_total)
+    torch.testing.assert_close(nats, plain(*wanted)[1])
+    assert lesson.grad is None, "the teacher does not learn from its pupil"
+    for one, other in zip(found[:2], wanted[:2], strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_it_is_the_same() -> None:
+    for teacher in (None, Teacher(states=torch.randn(20, 8), share=torch.rand(20))):
+        found, wanted = made(20), made(20)
+        for arguments, compiled in ((found, True), (wanted, False)):
+            total, _ = linear_cross_entropy(*arguments, forbidden=FORBIDDEN, teacher=teacher, compiled=compiled)
+            total.backward()  # type: ignore[no-untyped-call]
+        for one, other in zip(found[:2], wanted[:2], strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
 
 
 def test_under_autocast_it_is_as_good_as_bf16() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,11 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from diffill.model.masks import dense_mask, flex_mask
 from diffill.model.tokenizer import MASK
 from diffill.model.transformer import Transformer, masked_attention
+from diffill.training import loss
 from diffill.training.batch import Batch, normalised
 from diffill.training.compilation import compile_layers
 from diffill.training.corruption import CorruptionConfig, corrupt
+from diffill.training.cross_entropy import Teacher, linear_cross_entropy
 from diffill.training.loss import hidden_states, joint_loss
 from diffill.training.packing import take
 from tests.tiny import tiny_config, tiny_transformer
@@ -106,6 +110,42 @@ def test_both_losses_fall_along_the_gradient() -> None:
         after = joint_loss(network, batch)
     assert float(after.parts["causal"]) < float(before.parts["causal"])
     assert float(after.parts["denoising"]) < float(before.parts["denoising"])
+
+
+def test_the_causal_head_teaches_the_noisy_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A noisy token learns from the clean one just before what it stands for; where there is none, from none."""
+    network, batch = model(), batch_of()
+    lessons: list[Teacher] = []
+
+    def spy(*arguments: Any, teacher: Teacher | None, **options: Any) -> tuple[Tensor, Tensor]:
+        if teacher is not None:
+            lessons.append(teacher)
+        return linear_cross_entropy(*arguments, teacher=teacher, **options)
+
+    monkeypatch.setattr(loss, "linear_cross_entropy", spy)
+    with torch.no_grad():
+        hidden = loss.stream_states(network, batch)
+        joint_loss(network, batch, lambda *_: hidden, self_distillation=0.4)
+    [lesson] = lessons
+    clean, length = batch.clean_length, batch.tokens.shape[1]
+    noisy = [place for place in batch.learned.tolist() if place % length >= clean]
+    assert len(lesson.share) == len(noisy)
+    taught = 0
+    for place, states, share in zip(noisy, lesson.states, lesson.share.tolist(), strict=True):
+        row, column = divmod(place, length)
+        start = int(batch.layout.order[row, column])
+        first = clean + next(
+            at for at, block in enumerate(batch.layout.block[row, clean:]) if block == batch.layout.block[row, column]
+        )
+        before = start + column - first - 1
+        same = 0 <= before < clean and batch.layout.document[row, before] == batch.layout.document[row, column]
+        if not same or batch.target[row, before] != batch.target[row, column]:
+            assert share == 0.0
+            continue
+        taught += 1
+        assert share == pytest.approx(0.4)
+        torch.testing.assert_close(states, hidden[row, before])
+    assert 0 < taught < len(noisy), "the rows hold both kinds"
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
