@@ -15,6 +15,7 @@ from .adapter import Adapter, merge
 from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint
 from .config import ModelConfig
 from .cpu import packable, runs_here
+from .gpu.loading import load_gpu_network
 from .network import Network
 from .quantize import load_int8
 from .torch_network import TorchNetwork
@@ -86,6 +87,8 @@ def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: to
         from .cpu.network import CpuNetwork
 
         return CpuNetwork(config, tensors)
+    if device.type == "cuda" and (network := load_gpu_network(config, tensors, device=device)):
+        return network
     return build_plain_network(config, tensors, device=device)
 
 

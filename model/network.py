@@ -145,6 +145,22 @@ class Network(ABC):
         return [index for index in range(NUM_CONTROL_IDS) if index not in answers]
 
 
+def ranked_answers(logits: Tensor, banned: Tensor, refused_first: Tensor | None, choices: int) -> Prediction:
+    """`Network.predict` where the logits are at hand; they are changed.
+
+    Args:
+        logits: # fp32 [R, V]
+        banned: ids that are never answers.
+    """
+    logits[:, banned] = -torch.inf
+    if refused_first is not None:
+        logits[0].masked_fill_(refused_first, -torch.inf)
+    normaliser = logits.logsumexp(dim=1)
+    surprise = normaliser[:, None] - logits  # [R, V]
+    entropy = (surprise.neg().exp() * surprise).nan_to_num_(0.0).sum(dim=1)  # what is impossible adds nothing
+    return ranked(logits, normaliser, entropy, choices)
+
+
 def ranked(logits: Tensor, normaliser: Tensor, entropy: Tensor, choices: int) -> Prediction:
     """The `choices` best tokens of each row.  # [R, V], [R], [R]"""
     values, tokens = logits.topk(choices, dim=1)  # [R, choices]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .cache import PAGE_SLOTS
 from .masks import decoding_mask
-from .network import Network, Part, Prediction, ranked
+from .network import Network, Part, Prediction, ranked_answers
 from .transformer import Attention, Transformer
 
 
@@ -56,13 +56,7 @@ class TorchNetwork(Network):
     ) -> Prediction:
         head = getattr(self.model.embedding, "head", None)
         logits: Tensor = (self.model.logits(states) if head is None else head(states)).float()  # [R, V]
-        logits[:, self._banned[labels]] = -torch.inf
-        if refused_first is not None:
-            logits[0].masked_fill_(refused_first, -torch.inf)
-        normaliser = logits.logsumexp(dim=1)
-        surprise = normaliser[:, None] - logits  # [R, V]
-        entropy = (surprise.neg().exp() * surprise).nan_to_num_(0.0).sum(dim=1)  # what is impossible adds nothing
-        return ranked(logits, normaliser, entropy, choices)
+        return ranked_answers(logits, self._banned[labels], refused_first, choices)
 
     def _attention(self, parts: Sequence[Part]) -> Attention:
         """Attention of each part over its whole context (always visible) and over itself (under a mask)."""

@@ -71,14 +71,19 @@ def tiny_network(
     """A network on the CPU, in int8 as shipped or in float32; `plain` is int8 in torch, where there is a choice."""
     if dtype != torch.int8:
         return TorchNetwork(tiny_transformer(config, seed), device=torch.device("cpu"))
+    build = build_plain_network if plain else build_network
+    return build(config, quantized(tiny_weights(config, seed)), device=torch.device("cpu"))
+
+
+def quantized(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As an int8 checkpoint stores them."""
     stored: dict[str, Tensor] = {}
-    for name, weight in tiny_weights(config, seed).items():
+    for name, weight in weights.items():
         if weight.dim() == 2:
             stored[name], stored[name + SCALE_SUFFIX] = quantize_rows(weight)
         else:
             stored[name] = weight
-    build = build_plain_network if plain else build_network
-    return build(config, stored, device=torch.device("cpu"))
+    return stored
 
 
 def tiny_checkpoint(

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..cache import PAGE_SLOTS
 from ..config import ModelConfig
 from ..network import MAX_POSITIONS, MAX_STEP_ROWS, Network, NotFinite, Part, Prediction, ranked
+from ..step_rows import step_rows
 from ..transformer import Rotary
 from .crew import MAX_THREADS, Crew, Native
 from .linear import PackedLinear, pack_linear
@@ -86,7 +87,7 @@ class CpuNetwork(Network):
         assert 0 < count <= MAX_STEP_ROWS, "the caller cuts long steps"
         starts = np.cumsum([0, *lengths])
         buffers = self._buffers
-        for name, numbers in _rows(parts).items():
+        for name, numbers in step_rows(parts).items():
             buffers[name][: len(numbers)] = torch.from_numpy(numbers)
         buffers["part_rows"][: len(starts)] = torch.from_numpy(starts)
         buffers["pages"][:count] = torch.from_numpy(
@@ -175,27 +176,6 @@ class CpuNetwork(Network):
         packed = pack_linear(tensors.pop(name), tensors.pop(name + ".scale"))
         self._held.append(packed)
         return packed.addresses
-
-
-def _rows(parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """Of every row of the step: token, position, slot, and which slots it sees (see `attention.attend`)."""
-    tokens: list[int] = []
-    positions: list[int] = []
-    slots: list[int] = []
-    visible: list[tuple[int, int, int]] = []
-    for part in parts:
-        context = part.cache.length
-        tokens += part.tokens
-        positions += part.positions
-        slots += range(context, context + len(part.tokens))
-        visible += [(context + index + 1, 0, 0) for index in range(len(part.clean))]
-        start = context + len(part.clean)
-        for block in part.blocks:
-            stop = start + len(block.tokens)
-            visible += [(context + block.before, start, stop)] * len(block.tokens)
-            start = stop
-    named = {"tokens": tokens, "positions": positions, "slots": slots, "visible": visible}
-    return {name: np.array(numbers, np.int32).reshape(-1) for name, numbers in named.items()}
 
 
 def _buffers(config: ModelConfig) -> dict[str, Tensor]:
