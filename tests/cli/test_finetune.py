@@ -4,57 +4,30 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from click.testing import CliRunner, Result
 
-from diffill.cli.main import diffill
 from diffill.training.finetune.run import LOCK_FILE, WORK
 from tests.adapters import write_adapter
 from tests.command_line import private_directory, run, run_json
-from tests.tiny import tiny_checkpoint, tiny_config
-from tests.training.git_repository import BODIES, WorkTree, module
+from tests.finetuning import call, done, last_line, small_base, team_repository
 
 
 @pytest.fixture(autouse=True)
-def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A store of its own; and the commands catch signals for their process, which here is the test's."""
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    return tiny_checkpoint(tmp_path / "base", config=tiny_config(hidden_size=32, num_heads=1, num_key_value_heads=1))
+    return small_base(tmp_path / "base")
 
 
 @pytest.fixture
 def team(tmp_path: Path) -> Path:
-    tree = WorkTree(tmp_path / "team")
-    for number in range(12):
-        bodies = [*BODIES[:5], f"return first * {number} + second"]
-        tree.commit(f"Set the factor of it to {number}", {"pkg/a.py": module(*bodies)})
-    return tree.directory
-
-
-def call(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(diffill, [str(argument) for argument in arguments])
-
-
-def done(*arguments: str | Path) -> Any:
-    result = call(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
-def last_line(result: Result) -> str:
-    return result.stderr.strip().splitlines()[-1]
+    return team_repository(tmp_path / "team").directory
 
 
 def test_a_preview_writes_nothing(team: Path, base: Path, tmp_path: Path) -> None:
