@@ -15,6 +15,7 @@ from .options import checkpoint_option, json_option
 from .problem import one_line
 
 if TYPE_CHECKING:
+    from diffill.model.adapter_manifest import Provenance
     from diffill.training.evaluation.gate import GateReport
     from diffill.training.finetune.plan import Plan
     from diffill.training.finetune.run import Trained
@@ -34,6 +35,8 @@ day = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Passes over the repository.")
 @click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
+@click.option("--full", is_flag=True, help="Train all weights; --out gets a whole checkpoint in place of an adapter.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="2e-3, with --full 1e-4, by default.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
@@ -65,6 +68,8 @@ def finetune(
     max_minutes: float,
     epochs: int,
     rank: int,
+    full: bool,
+    learning_rate: float | None,
     seed: int,
     device: str,
     cases: Path | None,
@@ -84,7 +89,7 @@ def finetune(
     with one_line():
         from diffill.model.config import DEFAULT_CHECKPOINT
         from diffill.model.device import choose_device
-        from diffill.training.finetune.plan import FinetuneConfig, plan
+        from diffill.training.finetune.plan import FULL_LEARNING_RATE, LEARNING_RATE, FinetuneConfig, plan
         from diffill.training.lora import LoraConfig
 
         config = FinetuneConfig(
@@ -97,6 +102,8 @@ def finetune(
             minutes=max_minutes,
             device=choose_device(device)[0],
             lora=LoraConfig(rank=rank),
+            full=full,
+            learning_rate=learning_rate or (FULL_LEARNING_RATE if full else LEARNING_RATE),
             cases=cases,
             seed=seed,
         )
@@ -110,10 +117,11 @@ def finetune(
     trained = _train(found, out, name or out.resolve().name)
     report = None
     if gate_cases and not trained.ended_early:
-        report = _judge(found, out, gate_cases)
+        report = _judge(found, out, trained.made, gate_cases)
     verdict = report.verdict if report else None
-    manifest = trained.manifest
-    told = {"adapter": str(out), "name": manifest.name, "base": manifest.base.hash, **manifest.metrics, "gate": verdict}
+    made = trained.made
+    kind = "checkpoint" if full else "adapter"
+    told = {kind: str(out), "name": made.name, "base": made.base.hash, **made.metrics, "gate": verdict}
     if report is not None and not as_json:
         print_gate(report)
     _print(told, as_json)
@@ -129,14 +137,14 @@ def _train(found: Plan, out: Path, name: str) -> Trained:
         return train(found, out, name, show)
 
 
-def _judge(found: Plan, out: Path, most: int) -> GateReport | None:
+def _judge(found: Plan, out: Path, made: Provenance, most: int) -> GateReport | None:
     """None where there is nothing to judge by, which is said."""
     from diffill.training.finetune.gate import NothingToJudgeBy
     from diffill.training.finetune.run import judge
 
     with one_line(), contextlib.ExitStack() as bars:
         try:
-            return judge(found, out, most=most, on_cases=lambda total: bars.enter_context(case_bar(total)))[1]
+            return judge(found, out, made, most=most, on_cases=lambda total: bars.enter_context(case_bar(total)))
         except NothingToJudgeBy as problem:
             click.echo(f"not measured: {problem}", err=True)
             return None

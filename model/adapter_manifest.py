@@ -87,16 +87,14 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """By set of cases."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`manifest.json`."""
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where tuned weights come from and how they did, whether they are an adapter or a whole checkpoint."""
 
-    format: int
     name: str
     created: str
     """UTC, ISO 8601."""
     tool_version: str
     base: Base
-    factors: Factors
     data: DataSummary
     config: dict[str, object]
     """The resolved configuration of the run."""
@@ -104,6 +102,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Steps, tokens, seconds, and held-out losses before and after, in nats per token."""
     gate: GateResult | None = None
     """None: not measured."""
+
+
+class Manifest(Provenance, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`manifest.json`."""
+
+    format: int
+    factors: Factors
 
 
 def read_manifest(directory: Path) -> Manifest:

@@ -104,6 +104,22 @@ def test_interrupted_it_goes_on(team: Path, base: Path, tmp_path: Path, monkeypa
     assert ends[0] == pytest.approx(ends[1], abs=0.2)
 
 
+def test_all_weights_in_place_of_an_adapter(team: Path, base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tuned"
+    command = ("finetune", team, "--out", out, "--checkpoint", base, "--full", "--epochs", "2", "--gate-cases", "1")
+    first = done(*command)
+    assert first["checkpoint"] == str(out) and first["steps"] > 0
+    tuned = json.loads((out / "tuned.json").read_text())
+    assert tuned["gate"]["verdict"] == first["gate"]
+    assert tuned["data"]["files"].keys() == {"pkg/a.py"}
+    assert (out / "report.html").is_file()
+    assert not (out / "manifest.json").exists()
+    assert done("eval", "holes", team, "--n", "2", "--checkpoint", out)["model"]["name"] == "tuned"
+    assert done(*command)["steps"] == first["steps"], "a run that is done is not run again"
+    refused = call("adapter", "install", out, "--checkpoint", base)
+    assert (refused.exit_code, "cannot read" in last_line(refused)) == (2, True), "it is no adapter"
+
+
 def test_one_run_in_a_directory(team: Path, base: Path, tmp_path: Path) -> None:
     import fcntl
 

@@ -37,17 +37,18 @@ class NothingToJudgeBy(ValueError):
     """The later commits hold no case."""
 
 
-def judge_adapter(
+def judge_package(
     plan: Plan,
-    adapter: Path,
+    package: Path,
     work: Path,
     *,
     most: int,
     on_cases: Callable[[int], Callable[[Any], None]] = lambda total: lambda result: None,
 ) -> GateReport:
-    """Measure both, compare, and write `gate.json`, `report.html` and `report.png` into `work` and beside the adapter.
+    """Measure both, compare, and write `gate.json`, `report.html` and `report.png` into `work` and into the package.
 
     Args:
+        package: an adapter, or the checkpoint of a full run.
         work: keeps what was judged: ended early, it goes on.
         most: cases of each kind.
         on_cases: is told how many cases there are, and returns what is called with each.
@@ -68,15 +69,16 @@ def judge_adapter(
     )
     show = on_cases(2 * gate.cases())
     before = gate.measure(config.base, on_case=show)
-    report = verdict_of(gate.compare(gate.measure(config.base, adapter=adapter, on_case=show), before, None))
+    tuned, adapter = (package, None) if config.full else (config.base, package)
+    report = verdict_of(gate.compare(gate.measure(tuned, adapter=adapter, on_case=show), before, None))
     write_beside(work / GATE_FILE, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     metrics = [path] if (path := work / METRICS_FILE).exists() else []
-    title = f"Diffill: {report.after.adapter} on the later commits of {plan.repository.name}"
+    title = f"Diffill: {report.after.adapter or report.after.name} on the later commits of {plan.repository.name}"
     for written in [
         work / GATE_FILE,
         *write_report(work, gate=work / GATE_FILE, sweep=None, metrics=metrics, title=title),
     ]:
-        write_beside(adapter / written.name, written.read_bytes())
+        write_beside(package / written.name, written.read_bytes())
     return report
 
 

@@ -1,8 +1,9 @@
-"""The package of an adapter: the factors, and a manifest that says what they belong to and what they were made of."""
+"""What a run leaves: an adapter or a whole checkpoint, and what it belongs to and was made of."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
 from diffill.model.adapter import LINEARS, base_of
 from diffill.model.adapter_manifest import (
@@ -22,50 +24,70 @@ from diffill.model.adapter_manifest import (
     FileData,
     GateResult,
     Manifest,
-    read_manifest,
+    Provenance,
 )
+from diffill.model.checkpoint import load_checkpoint, save_checkpoint
+from diffill.model.tokenizer import Tokenizer
 
 from ..corpus.documents import write_beside
 from ..history import HISTORY_FILE
-from ..lora import FACTORS_FILE
+from ..lora import FACTORS_FILE, LoraConfig
 from ..trainer import METRICS_FILE
 from .plan import Plan, edits_by_path
 
+TUNED_FILE = "tuned.json"
+"""Beside a whole checkpoint, what the manifest is to an adapter."""
 
-def package(plan: Plan, work: Path, out: Path, name: str) -> Manifest:
-    """The weights first, named by their content; the manifest, which names them, last."""
-    data = (work / FACTORS_FILE).read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    file = f"adapter-{digest[:12]}.safetensors"
-    write_beside(out / file, data)
-    lora = plan.config.lora
-    manifest = Manifest(
-        format=FORMAT,
+
+def package(plan: Plan, work: Path, out: Path, name: str) -> Provenance:
+    """Write the adapter, or the int8 checkpoint of a full run; what says of it comes last."""
+    made = Provenance(
         name=name,
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         tool_version=importlib.metadata.version("diffill"),
         base=base_of(plan.config.base),
-        factors=Factors(file=file, sha256=digest, bytes=len(data), rank=lora.rank, alpha=lora.alpha, modules=LINEARS),
         data=_summary(plan),
         config=msgspec.json.decode(msgspec.json.encode(plan.config, enc_hook=str)),
         metrics=_metrics(work),
     )
-    _write(out, manifest)
+    if plan.config.full:
+        config, weights = load_checkpoint(work)
+        save_checkpoint(
+            out,
+            config=dataclasses.replace(config, name=name),
+            weights=weights,
+            tokenizer=Tokenizer.load(work),
+            dtype=torch.int8,
+        )
+    else:
+        made = _adapter(made, plan.config.lora, work, out)
+    _write(out, made)
     for stale in out.glob("adapter-*.safetensors"):
-        if stale.name != file:
+        if isinstance(made, Manifest) and stale.name != made.factors.file:
             stale.unlink()
-    return manifest
+    return made
 
 
-def note_gate(out: Path, result: GateResult) -> Manifest:
-    """Write into the manifest what the gate said."""
-    manifest = msgspec.structs.replace(read_manifest(out), gate=result)
-    _write(out, manifest)
-    return manifest
+def note_gate(out: Path, made: Provenance, result: GateResult) -> Provenance:
+    """Write beside the weights what the gate said."""
+    noted = msgspec.structs.replace(made, gate=result)
+    _write(out, noted)
+    return noted
 
 
-def _write(out: Path, manifest: Manifest) -> None:
-    write_beside(out / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+def _adapter(made: Provenance, lora: LoraConfig, work: Path, out: Path) -> Manifest:
+    """The factors, in a file named by its content."""
+    data = (work / FACTORS_FILE).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    file = f"adapter-{digest[:12]}.safetensors"
+    write_beside(out / file, data)
+    factors = Factors(file=file, sha256=digest, bytes=len(data), rank=lora.rank, alpha=lora.alpha, modules=LINEARS)
+    return Manifest(**msgspec.structs.asdict(made), format=FORMAT, factors=factors)
+
+
+def _write(out: Path, made: Provenance) -> None:
+    name = MANIFEST_FILE if isinstance(made, Manifest) else TUNED_FILE
+    write_beside(out / name, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
 
 
 def _summary(plan: Plan) -> DataSummary:

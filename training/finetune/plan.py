@@ -34,6 +34,8 @@ TOKENS_OF_EXAMPLE = 250
 """On average."""
 NOISY_LENGTH = 128
 """Noisy tokens behind each row."""
+LEARNING_RATE, FULL_LEARNING_RATE = 2e-3, 1e-4
+"""Of factors, which start from nothing, and of all weights."""
 
 
 class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,9 +58,11 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     row_length: int = 512
     rows_per_step: int = 2
     """Few: on a CPU the number of updates in the time that there is counts for more."""
-    learning_rate: float = 2e-3
+    learning_rate: float = LEARNING_RATE
     warmup_steps: int = 5
     lora: LoraConfig = LoraConfig()
+    full: bool = False
+    """All weights, in place of an adapter; see `FULL_LEARNING_RATE`."""
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
@@ -141,11 +145,13 @@ class Plan:
         step = config.rows_per_step * (config.row_length + NOISY_LENGTH)
         # fp32 as loaded, bf16 of the layers, and what a step keeps for its backward pass.
         activations = step * model.num_layers * (12 * model.hidden_size + 5 * model.intermediate_size) * 2
+        # With all weights their gradients and both moments, too, and no second copy.
+        memory = (16 if config.full else 6) * parameters + activations
         return Estimate(
             tokens=computed,
             steps=math.ceil(rows / config.rows_per_step),
             minutes=min(minutes, config.minutes) if config.device == "cpu" else config.minutes,
-            memory_gb=round((6 * parameters + activations) / 1e9, 1),
+            memory_gb=round(memory / 1e9, 1),
         )
 
     def _edits_of_epoch(self, holes: int) -> int:

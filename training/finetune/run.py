@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffill.model.adapter_manifest import Manifest
+from diffill.model.adapter_manifest import Provenance
+from diffill.model.checkpoint import WEIGHTS_FILE
 from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import Tokenizer
 
@@ -20,6 +21,7 @@ from ..joint import JointConfig, JointStage
 from ..lora import FACTORS_FILE, LoraWeights
 from ..packing import pack, save_rows
 from ..row_store import RowStore
+from ..trained_weights import AllWeights
 from ..trainer import METRICS_FILE, Interrupted, Trainer
 from .package import note_gate, package, seconds_spent
 from .plan import NOISY_LENGTH, Plan
@@ -35,7 +37,7 @@ LEAST_SECONDS = 1.0
 class Trained:
     """A package, and whether its run was ended by hand before it was through."""
 
-    manifest: Manifest
+    made: Provenance
     ended_early: bool
 
 
@@ -63,19 +65,25 @@ def train(
         _write_rows(work / "rows", plan)
         metrics = work / METRICS_FILE
         budget = 60.0 * plan.config.minutes - seconds_spent(metrics)
-        resumed = (work / FACTORS_FILE).exists()
+        resumed = (work / (WEIGHTS_FILE if plan.config.full else FACTORS_FILE)).exists()
         if budget >= LEAST_SECONDS or not resumed:
-            config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS))
-            weights = LoraWeights(plan.config.lora, work if resumed else None)
+            start = work if plan.config.full and resumed else plan.config.base
+            config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start)
+            weights = AllWeights() if plan.config.full else LoraWeights(plan.config.lora, work if resumed else None)
             trainer = Trainer(config, JointStage(config), weights)
             if trainer.before.steps < _steps(work, plan):
                 trainer.run(show)
-        return Trained(manifest=package(plan, work, out, name), ended_early=bool(ended))
+        return Trained(made=package(plan, work, out, name), ended_early=bool(ended))
 
 
 def judge(
-    plan: Plan, out: Path, *, most: int, on_cases: Callable[[int], Callable[[Any], None]] = lambda total: lambda _: None
-) -> tuple[Manifest, GateReport]:
+    plan: Plan,
+    out: Path,
+    made: Provenance,
+    *,
+    most: int,
+    on_cases: Callable[[int], Callable[[Any], None]] = lambda total: lambda _: None,
+) -> GateReport:
     """The gate: measure the package in `out`, and write into it what was found.
 
     Args:
@@ -85,18 +93,19 @@ def judge(
         NothingToJudgeBy: the later commits hold no case.
         ValueError: `out` is in use, or a task file cannot be read.
     """
-    from .gate import judge_adapter, result_of
+    from .gate import judge_package, result_of
 
     with _alone(out / WORK):
-        report = judge_adapter(plan, out, out / WORK, most=most, on_cases=on_cases)
-        return note_gate(out, result_of(report)), report
+        report = judge_package(plan, out, out / WORK, most=most, on_cases=on_cases)
+        note_gate(out, made, result_of(report))
+        return report
 
 
-def _stage_config(plan: Plan, work: Path, name: str, seconds: float) -> JointConfig:
+def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path) -> JointConfig:
     """Stage B, over holes and edits; blocks of the size that the base is decoded with."""
     config = plan.config
     return JointConfig(
-        start=config.base,
+        start=start,
         out=work,
         rows=work / "rows",
         name=name,
