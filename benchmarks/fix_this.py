@@ -1,21 +1,27 @@
-"""What `Fix this` offers on faults put into a repository that the model has not seen, and whether ruff agrees.
+"""What `Fix this` offers on faults put into files that the model has not seen, and whether the tool agrees.
 
-    python -m benchmarks.fix_this REPOSITORY [--count 100] [--seed 0] [--json]
+    python -m benchmarks.fix_this REPOSITORY|FAULTS.jsonl.gz [--count 100] [--seed 0] [--outcomes FILE] [--json]
 
-Every fault is one change to one file after which ruff reports something that it did not report before. What is offered
-as verified is linted once more here, independently of the check, and must clear the fault and add nothing.
+Every fault is one change to one file after which a tool reports something that it did not report before: ruff for
+Python, the grammar for JavaScript. A repository gets faults of eight kinds here; FAULTS is what `diffill corpus
+faults` made. What is offered is checked once more here, independently of the product's check: the tool is run on the
+whole file, must not report the fault any more and nothing new. Outcomes in FILE are not asked for again, so a stopped
+run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
+import hashlib
 import io
 import json
 import keyword
 import random
 import subprocess
 import sys
+import tempfile
 import time
 import tokenize
 from collections import Counter
@@ -28,12 +34,15 @@ from rich.progress import track
 
 from benchmarks.report import show
 from diffill.lsp_server.documents import Document
-from diffill.lsp_server.repair.fault import Fault
+from diffill.lsp_server.repair.fault import Fault, syntax_faults
 from diffill.lsp_server.repair.linter import lint
 from diffill.lsp_server.repair.proposals import Model
 from diffill.lsp_server.repair.repair import repair
 from diffill.model.client import EngineClient, EngineSettings
 from diffill.model.tokenizer import Tokenizer
+from diffill.training.diagnostics import RUFF_RULES
+from diffill.training.evaluation.statistics import bootstrap_interval
+from diffill.training.syntax import parse, walk
 
 MAX_FILE_BYTES = 60_000
 Spot = tuple[int, int, str]
@@ -47,6 +56,11 @@ class Injected:
     before: str
     text: str
     fault: Fault
+    language: str = "python"
+
+    @property
+    def document(self) -> Document:
+        return Document(uri=self.path.as_uri(), language=self.language, version=0, text=self.text)
 
 
 def names(text: str) -> Iterator[tuple[int, str]]:
@@ -120,17 +134,54 @@ async def inject(kind: str, path: Path, chance: random.Random) -> Injected | Non
         return None
     start, end, new = spot
     text = before[:start] + new + before[end:]
-    old = Counter((finding.code, finding.message) for finding in await lint(document(path, before), silenced_too=True))
-    for finding in await lint(document(path, text), silenced_too=True):
-        key = (finding.code, finding.message)
-        if old[key] == 0:
-            return Injected(kind=kind, path=path, before=before, text=text, fault=Fault.of_finding(finding))
-        old[key] -= 1
+    fault = await _news(path, before, text, "python")
+    return Injected(kind=kind, path=path, before=before, text=text, fault=fault) if fault is not None else None
+
+
+async def _news(path: Path, before: str, after: str, language: str) -> Fault | None:
+    """What a tool reports about `after` and not about `before`; the first, if there are several."""
+    documents = [Document(uri=path.as_uri(), language=language, version=0, text=text) for text in (before, after)]
+    old, new = [await _faults(document) for document in documents]
+    known = Counter((fault.code, fault.message) for fault in old)
+    for fault in new:
+        if known[fault.code, fault.message] == 0:
+            return fault
+        known[fault.code, fault.message] -= 1
     return None
 
 
-def document(path: Path, text: str) -> Document:
-    return Document(uri=path.as_uri(), language="python", version=0, text=text)
+async def _faults(document: Document) -> list[Fault]:
+    if document.language != "python":
+        return syntax_faults(document)
+    return [Fault.of_finding(finding) for finding in await lint(document, silenced_too=True)]
+
+
+async def read_faults(file: Path, count: int, seed: int, directory: Path) -> list[Injected]:
+    """Up to `count` faults of a set, in files of `directory` that are not written: only ruff's settings are there."""
+    with gzip.open(file, "rt", encoding="utf-8") as stream:
+        pairs = [pair for line in stream if (pair := json.loads(line))["instruction"]]
+    random.Random(seed).shuffle(pairs)
+    (directory / "ruff.toml").write_text(f"lint.select = {json.dumps(RUFF_RULES.split(','))}\n", "utf-8")
+    found: list[Injected] = []
+    for number, pair in enumerate(pairs):
+        if len(found) == count:
+            break
+        path = directory / f"case{number}{'.py' if pair['language'] == 'python' else '.js'}"
+        before, text = (pair["prefix"] + pair[part] + pair["suffix"] for part in ("after", "before"))
+        fault = await _news(path, before, text, pair["language"])
+        if fault is not None:
+            kind, language = pair["label"], pair["language"]
+            found.append(Injected(kind=kind, path=path, before=before, text=text, fault=fault, language=language))
+    return found
+
+
+def reported(path: Path, text: str, language: str) -> Counter[tuple[str, str]]:
+    """What the tool says, asked on its own, without the code under measurement."""
+    if language == "python":
+        return ruff(path, text)
+    tree = parse(text.encode(), language)
+    nodes = walk(tree.root_node) if tree is not None else []
+    return Counter(("syntax", "") for node in nodes if node.is_error or node.is_missing)
 
 
 def ruff(path: Path, text: str) -> Counter[tuple[str, str]]:
@@ -141,7 +192,8 @@ def ruff(path: Path, text: str) -> Counter[tuple[str, str]]:
     return Counter((str(item["code"]), " ".join(item["message"].split())) for item in json.loads(process.stdout))
 
 
-async def measure(repository: Path, *, count: int, seed: int) -> dict[str, object]:
+async def inject_all(repository: Path, count: int, seed: int) -> list[Injected]:
+    """`count` faults, of every kind equally many."""
     chance = random.Random(seed)
     files = [path for path in sorted(repository.resolve().rglob("*.py")) if path.stat().st_size < MAX_FILE_BYTES]
     injected: list[Injected] = []
@@ -149,48 +201,66 @@ async def measure(repository: Path, *, count: int, seed: int) -> dict[str, objec
         kind = list(KINDS)[len(injected) % len(KINDS)]
         if fault := await inject(kind, chance.choice(files), chance):
             injected.append(fault)
+    return injected
+
+
+async def measure(injected: list[Injected], kept: Path | None) -> dict[str, object]:
     settings = EngineSettings.from_environment()
     client, tokenizer = EngineClient(settings), Tokenizer.load(settings.checkpoint)
     model = (await client.wait_ready()).model
+    name = f"{model.name} {model.hash}" if model else ""
     writer = Model(engine=client, tokenizer=tokenizer)
+    known = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept and kept.exists() else []
     rows: list[dict[str, object]] = []
     for case in track(injected, console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        began = time.perf_counter()
-        found = await repair(document(case.path, case.text), case.fault, writer)
-        seconds = time.perf_counter() - began
-        sound = None
-        if found is not None and found.verified:
-            earlier, later = ruff(case.path, case.text), ruff(case.path, found.text)
-            key = (case.fault.code, " ".join(case.fault.message.split()))
-            sound = later[key] < earlier[key] and not later - earlier
-        rows.append(
-            {
-                "kind": case.kind,
-                "file": str(case.path.relative_to(repository.resolve())),
-                "instruction": case.fault.instruction,
-                "offered": bool(found and found.verified),
-                "unverified": bool(found and not found.verified),
-                "sound": sound,
-                "as_before": bool(found and found.text == case.before),
-                "edit": [(edit.start, edit.end, edit.text) for edit in found.edits] if found else [],
-                "place": f"{found.proposal.way} {found.proposal.end - found.proposal.start}"
-                if found and found.proposal
-                else "",
-                "ms": round(seconds * 1000),
-            }
-        )
-        if not sys.stderr.isatty():
-            print(len(rows), rows[-1], file=sys.stderr, flush=True)
+        key = hashlib.sha256(f"{name}\0{case.fault.instruction}\0{case.text}".encode()).hexdigest()[:16]
+        row = next((row for row in known if row["key"] == key), None)
+        if row is None:
+            row = {"key": key, **await attempt(case, writer)}
+            if kept:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+        rows.append(row)
     await client.close()
-    return {"model": f"{model.name} {model.hash}" if model else "", "seed": seed, **summary(rows), "cases": rows}
+    return {"model": name, **summary(rows), "cases": rows}
+
+
+async def attempt(case: Injected, writer: Model) -> dict[str, object]:
+    """What is offered for one fault, and what the tool says of it."""
+    began = time.perf_counter()
+    found = await repair(case.document, case.fault, writer)
+    seconds = time.perf_counter() - began
+    sound = None
+    if found is not None:
+        earlier, later = (reported(case.path, text, case.language) for text in (case.text, found.text))
+        key = (case.fault.code, " ".join(case.fault.message.split())) if case.language == "python" else ("syntax", "")
+        sound = later[key] < earlier[key] and not later - earlier
+    return {
+        "kind": case.kind,
+        "file": case.path.name,
+        "instruction": case.fault.instruction,
+        "offered": found is not None and found.verified,
+        "unverified": found is not None and not found.verified,
+        "sound": sound,
+        "as_before": found is not None and found.text == case.before,
+        "edit": [(edit.start, edit.end, edit.text) for edit in found.edits] if found else [],
+        "place": f"{found.proposal.way} {found.proposal.end - found.proposal.start}"
+        if found and found.proposal
+        else "",
+        "ms": round(seconds * 1000),
+    }
 
 
 def summary(rows: list[dict[str, object]]) -> dict[str, object]:
     offered = [row for row in rows if row["offered"]]
     times = sorted(float(str(row["ms"])) for row in rows)
+    kinds = sorted({str(row["kind"]) for row in rows})
+    low, high = bootstrap_interval([bool(row["offered"]) for row in rows], seed=0)
     return {
         "n": len(rows),
         "offered": len(offered),
+        "offered_ci95": [round(low, 3), round(high, 3)],
+        "offered_unverified": sum(bool(row["unverified"]) for row in rows),
         "sound": sum(row["sound"] is True for row in offered),
         "as_before": sum(bool(row["as_before"]) for row in rows),
         "p50_ms": times[len(times) // 2],
@@ -198,19 +268,29 @@ def summary(rows: list[dict[str, object]]) -> dict[str, object]:
         "by_kind": {
             kind: f"{sum(bool(row['offered']) for row in rows if row['kind'] == kind)}"
             f" of {sum(row['kind'] == kind for row in rows)}"
-            for kind in KINDS
+            for kind in kinds
         },
     }
 
 
+async def run(source: Path, count: int, seed: int, kept: Path | None) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as directory:
+        if source.is_dir():
+            injected = await inject_all(source, count, seed)
+        else:
+            injected = await read_faults(source, count, seed, Path(directory))
+        return await measure(injected, kept)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repository", type=Path)
+    parser.add_argument("source", type=Path, metavar="REPOSITORY|FAULTS.jsonl.gz")
+    parser.add_argument("--outcomes", type=Path, help="Keep every outcome there, a line each.")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="One JSON document on standard output, with every case.")
     arguments = parser.parse_args()
-    report = asyncio.run(measure(arguments.repository, count=arguments.count, seed=arguments.seed))
+    report = asyncio.run(run(arguments.source, arguments.count, arguments.seed, arguments.outcomes))
     if not arguments.json:
         del report["cases"]
     show(report, as_json=arguments.json)
