@@ -41,6 +41,7 @@ class LspClient:
         self.configuration = configuration
         """Answer to `workspace/configuration`."""
         self.answers_requests = answers_requests
+        self.environment = environment or {}
         self.runtime = ""
         """Directory of the engine's socket."""
         self.received: list[Message] = []

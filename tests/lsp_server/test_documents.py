@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 
 import pytest
@@ -13,7 +14,8 @@ from diffill.lsp_server import text as text_module
 from diffill.lsp_server.documents import MAX_EDITS, Document, Edit
 from diffill.lsp_server.positions import ENCODINGS, Encoding
 
-EXAMPLES = int(os.environ.get("DIFFILL_EXAMPLES", "300"))
+SEQUENCES = int(os.environ.get("DIFFILL_SEQUENCES", "1000"))
+SEED = int(os.environ.get("DIFFILL_SEED", "0"))
 HOSTILE = [
     "\r",
     "\n",
@@ -103,25 +105,53 @@ def test_a_surrogate_pair_is_never_split() -> None:
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9), st.integers(0, 3), st.integers(0, 9), texts), max_size=12),
     encodings,
 )
-@settings(deadline=None, max_examples=EXAMPLES)
+@settings(deadline=None)
 def test_any_sequence_of_edits_leaves_the_text_of_the_client(
     text: str, edits: list[tuple[int, int, int, int, str]], encoding: Encoding
 ) -> None:
-    """With chunks of a few characters, so that every edit meets their borders. `DIFFILL_EXAMPLES` sets how often."""
+    """With chunks of a few characters, so that every edit meets their borders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_module, "_CHUNK", 4)
-        subject = document(text)
-        for line, column, lines_down, end_column, new in edits:
-            start = subject.offset_at(line, column, encoding)
-            end = max(start, subject.offset_at(line + lines_down, end_column, encoding))
-            assert start == reference_offset(text, line, column, encoding)
-            subject.apply(Edit(start=start, end=end, text=new))
-            text = text[:start] + new + text[end:]
-            assert subject.text == text
-        check_lines(subject, text)
-        assert [subject.content.slice(at, at + 7) for at in range(len(text))] == [
-            text[at : at + 7] for at in range(len(text))
+        check_sequence(text, edits, encoding)
+
+
+def test_many_random_sequences_of_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above without a search for a smaller example, which is ten times as fast.
+
+    `DIFFILL_SEQUENCES=100000 python -m pytest tests/lsp_server/test_documents.py -k many_random` runs so many;
+    `DIFFILL_SEED` makes them others.
+    """
+    monkeypatch.setattr(text_module, "_CHUNK", 4)
+    chance = random.Random(SEED)
+
+    def some_text() -> str:
+        return "".join(chance.choices(HOSTILE, k=chance.randrange(30)))
+
+    for number in range(SEQUENCES):
+        text = some_text()
+        edits = [
+            (chance.randrange(9), chance.randrange(10), chance.randrange(4), chance.randrange(10), some_text())
+            for _ in range(chance.randrange(12))
         ]
+        try:
+            check_sequence(text, edits, ENCODINGS[number % len(ENCODINGS)])
+        except AssertionError as error:
+            raise AssertionError(f"{text!r}, {edits!r}, {ENCODINGS[number % len(ENCODINGS)]}") from error
+
+
+def check_sequence(text: str, edits: list[tuple[int, int, int, int, str]], encoding: Encoding) -> None:
+    subject = document(text)
+    for line, column, lines_down, end_column, new in edits:
+        start = subject.offset_at(line, column, encoding)
+        end = max(start, subject.offset_at(line + lines_down, end_column, encoding))
+        assert start == reference_offset(text, line, column, encoding)
+        subject.apply(Edit(start=start, end=end, text=new))
+        text = text[:start] + new + text[end:]
+        assert subject.text == text
+    check_lines(subject, text)
+    assert [subject.content.slice(at, at + 7) for at in range(len(text))] == [
+        text[at : at + 7] for at in range(len(text))
+    ]
 
 
 def check_lines(subject: Document, text: str) -> None:

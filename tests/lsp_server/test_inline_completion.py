@@ -102,6 +102,25 @@ def test_parameters_beyond_the_specification_are_accepted(client: LspClient, ans
     assert client.request(METHOD, params)["items"][0]["insertText"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("options", "level"),
+    [
+        ({"tabSize": 2, "insertSpaces": True}, "  "),
+        ({"tabSize": 8, "insertSpaces": False}, "\t"),
+        ({"tabSize": "wide", "insertSpaces": True}, "    "),
+        ([], "    "),
+    ],
+)
+def test_the_editor_s_indentation_where_the_file_tells_none(
+    client: LspClient, answers: Answers, options: object, level: str
+) -> None:
+    answers.set({"def f(a):": "\n    if a:\n        return 1\n"})
+    uri = client.open("def f(a):", uri="file:///indented.py")
+    params = inline_params(uri, 0, 9) | {"formattingOptions": options}
+    text = client.request(METHOD, params)["items"][0]["insertText"]
+    assert text == f"\n{level}if a:\n{level * 2}return 1"
+
+
 def test_the_entry_selected_in_the_editor_s_list(client: LspClient, answers: Answers) -> None:
     answers.set({"os.path": ".join(a, b)", "os.pa": "wrong"})
     uri = client.open("os.pa", uri="file:///selected.py")
