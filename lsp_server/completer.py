@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 SPECULATION_SECONDS = 10.0
 """How long work goes on that nobody has asked for yet."""
 IDLE_SECONDS = 0.8
+_CLOSERS = re.compile(r"[\s)\]}>;,:]*")
+"""Shown by itself these would only take the Tab key from whoever wants to indent."""
 _MOST_TYPED = 32
 """Characters. After more than that an answer under way is not worth waiting for."""
 
@@ -190,6 +193,8 @@ class Completer:
             return []
         self._rhythm.answered(self._clock() - began)
         found = question.read(result, tokenizer)
+        if not inquiry.invoked:
+            found = [item for item in found if not _CLOSERS.fullmatch(item.text)]
         self._cache.store(_name(inquiry, inquiry.invoked), inquiry.content, inquiry.offset, found)
         return [replace(item, start=inquiry.cursor, end=inquiry.cursor) for item in found]
 

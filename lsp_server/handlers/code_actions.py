@@ -105,6 +105,9 @@ async def _command(server: Server, actions: CodeActions, kind: Kind, arguments: 
     if found is None:
         return {"applied": False, "verified": False, "note": "no safe fix found"}
     params = types.ApplyWorkspaceEditParams(edit=actions.edit(task, document, found), label=task.title)
+    workspace = server.client_capabilities.workspace
+    if task.kind != "fix" and workspace and workspace.workspace_edit and workspace.workspace_edit.metadata_support:
+        params.metadata = types.WorkspaceEditMetadata(is_refactoring=True)
     answer = await server.workspace_apply_edit_async(params)
     return {"applied": answer.applied, "verified": found.verified, "note": found.note}
 

@@ -102,6 +102,16 @@ def test_parameters_beyond_the_specification_are_accepted(client: LspClient, ans
     assert client.request(METHOD, params)["items"][0]["insertText"] == "1"
 
 
+def test_closing_brackets_alone_are_shown_to_who_asks_for_them(client: LspClient, answers: Answers) -> None:
+    answers.set({"x = foo(a": ")", "y = foo(": "a)"})
+    uri = client.open("x = foo(a\ny = foo(", uri="file:///closers.py")
+    assert items(client, uri, 0, 9) == []
+    assert items(client, uri, 0, 9, invoked=True) == [(")", at(0, 9))]
+    assert items(client, uri, 1, 8) == [("a)", at(1, 8))]
+    client.change(uri, 2, insert(1, 8, "a"))
+    assert items(client, uri, 1, 9) == [(")", at(1, 9))]  # what is left of one that was shown
+
+
 @pytest.mark.parametrize(
     ("options", "level"),
     [
