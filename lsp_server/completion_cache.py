@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ class CompletionCache:
 
     def __init__(self) -> None:
         self._answers: OrderedDict[_Place, tuple[Completion, ...]] = OrderedDict()
+        self._behind: Counter[tuple[str, str]] = Counter()
+        """How many answers there are by document and what stands after the cursor: mostly none, which is soon seen."""
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -41,23 +43,31 @@ class CompletionCache:
     def clear(self) -> None:
         """Forget everything: what decodes, or how, is not the same any more."""
         self._answers.clear()
+        self._behind.clear()
 
     def store(self, uri: str, content: Text, offset: int, completions: list[Completion]) -> None:
         """Keep the answer for a cursor at `offset`, which may be that there is nothing to say."""
         place = (uri, content.slice(offset - BEFORE, offset), content.slice(offset, offset + AFTER))
+        self._behind[place[0], place[2]] += place not in self._answers
         self._answers[place] = tuple(completions)
         self._answers.move_to_end(place)
         while len(self._answers) > CAPACITY:
-            self._answers.popitem(last=False)
+            (uri, _, after), _ = self._answers.popitem(last=False)
+            self._behind[uri, after] -= 1
+            if not self._behind[uri, after]:
+                del self._behind[uri, after]
 
     def find(self, uri: str, content: Text, offset: int) -> list[Completion] | None:
         """What is left of an answer after typing into it, for a cursor at `offset`; None when nothing is known.
 
         An editor may have closed the bracket that was typed. Then the answer's own bracket there is left out.
         """
-        before = content.slice(offset - BEFORE - LOOK_BACK, offset)
         after = content.slice(offset, offset + AFTER + 1)
         nearest = after[:AFTER]
+        is_closed = after[:1] in CLOSERS.values() and (uri, after[1:]) in self._behind
+        if (uri, nearest) not in self._behind and not is_closed:
+            return None
+        before = content.slice(offset - BEFORE - LOOK_BACK, offset)
         starts_at = offset - len(before)
         for typed_length in range(min(LOOK_BACK, len(before)) + 1):
             end = len(before) - typed_length
@@ -67,7 +77,7 @@ class CompletionCache:
             found = self._look_up((uri, known, nearest))
             if found is not None and ((left := _left(found, typed, offset)) or not typed):
                 return left
-            if typed and after[:1] in CLOSERS.values():
+            if typed and is_closed:
                 found = self._look_up((uri, known, after[1:]))
                 if found and (left := _left_inside(found, typed, after[0], offset)):
                     return left
