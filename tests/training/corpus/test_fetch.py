@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from diffill.cli.corpus import corpus
 from diffill.training.corpus.fetch import _wheel_tags, fetch
 from diffill.training.corpus.manifest import Package, PinnedFile, read_manifest
+from diffill.training.edits.releases import read_releases
 from tests.training.corpus.small_archives import tarball
 
 CONTENT = tarball({"package/package.json": '{"license": "MIT"}'})
@@ -80,6 +81,19 @@ def test_pin_writes_the_manifest(tmp_path: Path, log: Path) -> None:
         assert result.exit_code == 2
         assert reason in result.stderr
         assert read_manifest(path) == [package()]
+
+
+def test_pin_writes_a_manifest_of_releases(tmp_path: Path, log: Path) -> None:
+    path = tmp_path / "releases.json"
+    options = ["--manifest", str(path), "--archives", str(tmp_path / "archives")]
+    for older in ("0.8", "0.9"):
+        result = CliRunner().invoke(corpus, ["pin", "npm", "a", "1", "--older", older, *options])
+        assert result.exit_code == 0, result.stderr
+        (releases,) = read_releases(path)
+        assert (releases.older.version, releases.older.licence, releases.newer) == (older, "MIT", package())
+    result = CliRunner().invoke(corpus, ["pin", "npm", "private", "2", "--older", "1", *options])
+    assert result.exit_code == 2 and "'UNLICENSED'" in result.stderr
+    assert len(read_releases(path)) == 1
 
 
 @pytest.mark.parametrize(
