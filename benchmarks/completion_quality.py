@@ -129,9 +129,9 @@ def judge(case: Case, completions: list[Completion], seconds: float) -> Outcome:
         offset=case.offset,
         kind=best.kind,
         shown=True,
-        right=_first_line(best.text) == _first_line(case.removed),
+        right=first_line(best.text) == first_line(case.removed),
         no_worse=before is None or after is None or after.problems <= before.problems,
-        repeats=_repeats(best.text, case.text[best.end :]),
+        repeats=repeats_suffix(best.text, case.text[best.end :]),
         score=best.score,
         tokens=best.tokens,
         chance=chance(best),
@@ -139,11 +139,11 @@ def judge(case: Case, completions: list[Completion], seconds: float) -> Outcome:
     )
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
     return text.lstrip("\n").split("\n", 1)[0].strip()
 
 
-def _repeats(text: str, suffix: str) -> bool:
+def repeats_suffix(text: str, suffix: str) -> bool:
     """Whether the end of `text` is what the suffix begins with, or one of its lines is the next one there."""
     following = next((line.strip() for line in suffix.split("\n")[1:] if line.strip()), "")
     lines = [line.strip() for line in text.split("\n")[1:] if line.strip()]

@@ -228,7 +228,7 @@ class Completer:
             placed = unpack_ids(step.tokens)
             placed = placed[: placed.index(MASK)] if MASK in placed else placed
             tokens[step.start :] = placed
-            flight.begun = question.begun(tokens, tokenizer)
+            flight.begun = question.written(tokens, tokenizer)
 
         return follow
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from diffill.model.code.span import Kind, Span
-from diffill.model.request import DecodeRequest, DecodeResult, Finish, Mode, Step, pack_ids, unpack_ids
+from diffill.model.request import (
+    MAX_SPAN_CHARACTERS,
+    DecodeRequest,
+    DecodeResult,
+    Finish,
+    Mode,
+    Step,
+    pack_ids,
+    unpack_ids,
+)
 from diffill.model.tokenizer import Tokenizer
 
 from .documents import Document
@@ -15,6 +24,9 @@ from .edits import insertion
 from .prompt import Prompt, build_prompt
 from .span import find_span
 from .window import Window
+
+GUIDED = False
+"""Whether the engine takes other tokens near a new syntax error; not before it is measured."""
 
 
 class Engine(Protocol):
@@ -46,7 +58,7 @@ class Question:
 
     request: DecodeRequest
     offset: int
-    _span: Span
+    span: Span
     _window: Window
     _prompt: Prompt
     _indentation: str = ""
@@ -64,17 +76,17 @@ class Question:
                     score=answer.score,
                     result=result,
                     tokens=len(answer.tokens) // 4,
-                    kind=self._span.kind,
+                    kind=self.span.kind,
                 )
         return list(completions.values())
 
-    def begun(self, tokens: list[int], tokenizer: Tokenizer) -> str:
-        """The text of the first tokens of an answer that is still being decoded."""
+    def written(self, tokens: list[int], tokenizer: Tokenizer) -> str:
+        """The text of an answer, or of its first tokens while it is being decoded."""
         return self._prompt.cut.answer(tokenizer.decode(tokens)).split("\ufffd")[0]
 
     def _insertion(self, tokens: bytes, finish: Finish, tokenizer: Tokenizer) -> str:
         answer = self._prompt.cut.answer(tokenizer.decode(unpack_ids(tokens)))
-        return insertion(answer, self._span, self._window.syntax, finish=finish, indentation=self._indentation)
+        return insertion(answer, self.span, self._window.syntax, finish=finish, indentation=self._indentation)
 
 
 def ask(
@@ -90,6 +102,7 @@ def ask(
     trace: bool = False,
     related: str = "",
     indentation: str = "",
+    guided: bool = GUIDED,
 ) -> Question | None:
     """What to ask for a cursor at `offset` (in the document), or None where nothing is worth asking.
 
@@ -108,13 +121,13 @@ def ask(
         max_tokens=span.max_tokens if max_tokens is None else max_tokens,
         stop_at_line_end=span.stop_at_line_end,
         starts_with_space=prompt.cut.space,
+        span=span if len(window.text) <= MAX_SPAN_CHARACTERS else None,
+        guided=guided and window.syntax is not None and len(window.text) <= MAX_SPAN_CHARACTERS,
         document=key,
         trace=trace,
         candidates=candidates,
     )
-    return Question(
-        request=request, offset=offset, _span=span, _window=window, _prompt=prompt, _indentation=indentation
-    )
+    return Question(request=request, offset=offset, span=span, _window=window, _prompt=prompt, _indentation=indentation)
 
 
 async def complete(
@@ -129,6 +142,7 @@ async def complete(
     key: str = "",
     trace: bool = False,
     related: str = "",
+    guided: bool = GUIDED,
     on_step: Callable[[Step], None] | None = None,
 ) -> list[Completion]:
     """Completions at `offset`, best first; empty when there is nothing worth showing.
@@ -140,6 +154,7 @@ async def complete(
         max_tokens: replaces the limit that the span sets itself.
         key: a newer request with the same key supersedes this one in the engine; empty for none.
         related: what other files say about the place, as text that may stand before the file.
+        guided: where the answer makes a new syntax error, the engine takes other tokens near it.
         trace: the engine reports every forward pass to `on_step`.
 
     Raises:
@@ -158,6 +173,7 @@ async def complete(
         key=key,
         trace=trace,
         related=related,
+        guided=guided,
     )
     if question is None:
         return []

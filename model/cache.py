@@ -227,8 +227,8 @@ class PagePool:
             path.append(page)
             parent = page
         rest = prompt[len(path) * PAGE_SLOTS : (len(path) + 1) * PAGE_SLOTS]
-        closest = max(parent.children.values(), key=lambda page: _common(page.tokens, rest), default=None)
-        common = _common(closest.tokens, rest) if closest else 0
+        closest = max(parent.children.values(), key=lambda page: common_length(page.tokens, rest), default=None)
+        common = common_length(closest.tokens, rest) if closest else 0
         return path, closest if common else None, common
 
     def _enter(self, cache: KVCache, path: Sequence[Page]) -> None:
@@ -260,7 +260,7 @@ class PagePool:
             yield page
 
 
-def _common(held: Sequence[int], wanted: Sequence[int]) -> int:
+def common_length(held: Sequence[int], wanted: Sequence[int]) -> int:
     """Length of the longest common prefix."""
     count = 0
     for one, other in zip(held, wanted, strict=False):

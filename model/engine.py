@@ -15,15 +15,18 @@ import torch
 from torch import Tensor
 
 from .adapter import load_adapter
-from .cache import PAGE_SLOTS, CacheFull, KVCache
+from .cache import PAGE_SLOTS, CacheFull, KVCache, common_length
 from .checkpoint import checkpoint_hash
+from .code.guide import Guide
 from .config import ModelConfig
 from .decoding import EDIT_MODES, MODES, Answer, Passes, Snapshot
+from .decoding.answer import Refusal
+from .decoding.mending import MOST_ATTEMPTS, Mending
 from .decoding.passes import prefill, together
 from .decoding_turn import Decoding, decode_alone
 from .device import choose_device
 from .loading import adapted_network, load_network
-from .network import MAX_STEP_ROWS, Network, Part
+from .network import MAX_STEP_ROWS, PREFILL_TOKENS, Network, Part
 from .request import Alternative, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .residents import Residents
 from .threads import FreeCores
@@ -170,13 +173,7 @@ class BlockDecoder:
             yield from together([prefill(cache, prompt[cached:])])
             prefilled = time.perf_counter()
 
-            answer = Answer(
-                max_tokens=request.max_tokens,
-                ends_line=self._ends_line if request.stop_at_line_end else None,
-                ends_block=self._ends_block(request.stop_below_indent),
-                refused_first=self._spaceless if request.starts_with_space else None,
-                choices=request.candidates,
-            )
+            answer = self._answer(request)
             passes = 0
 
             def show(snapshot: Snapshot) -> None:
@@ -189,13 +186,21 @@ class BlockDecoder:
                 yield from together([_mode(network, request, cache, last, answer)], show)
             else:
                 answer.finish = "length"
+            mending = Mending(answer, vocabulary_size=self.info.vocabulary_size, device=network.device)
+            while (attempt := mending.next()) is not None:
+                text = [*prompt, last, *attempt.tokens]
+                cache = opened(self.pool.fork(cache, common_length(cache.tokens, text[:-1])))
+                passes += -(-(len(text) - 1 - cache.length) // PREFILL_TOKENS)  # what the cache does not hold of it
+                yield from together([_branch(network, request, cache, text, attempt)], show)
+                mending.learn(attempt)
+            answer = mending.best
             others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
             branches = []
             for other in others:
                 if other.finish is None:
-                    text = [*prompt, last, *other.tokens[:-1]]
-                    fork = opened(self.pool.fork(cache, min(len(text), cache.length)))
-                    branches.append(self._branch(network, request, fork, text, other))
+                    text = [*prompt, last, *other.tokens]
+                    fork = opened(self.pool.fork(cache, common_length(cache.tokens, text[:-1])))
+                    branches.append(_branch(network, request, fork, text, other))
             yield from together(branches, show)
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
@@ -211,16 +216,19 @@ class BlockDecoder:
             adapter=adapter,
         )
 
-    def _ends_block(self, indent: int) -> Callable[[Sequence[int]], bool] | None:
-        if not indent:
-            return None
-
-        def ends_block(tokens: Sequence[int]) -> bool:
-            _, line_end, line = self._tokenizer.decode(tokens).rpartition("\n")
-            code = line.lstrip()
-            return bool(line_end and code) and len(line.expandtabs()) - len(code.expandtabs()) < indent
-
-        return ends_block
+    def _answer(self, request: DecodeRequest) -> Answer:
+        """The empty answer, with the rules that end it."""
+        answer = Answer(
+            max_tokens=request.max_tokens,
+            ends_line=self._ends_line if request.stop_at_line_end else None,
+            refused={0: Refusal(self._spaceless)} if request.starts_with_space else {},
+            choices=request.candidates,
+        )
+        if request.span is not None:
+            guide = Guide(request.span, self._tokenizer, space=request.starts_with_space)
+            answer.ends_span = guide.ended
+            answer.fault_in = guide.fault if request.guided else None
+        return answer
 
     def _weights(self, request: DecodeRequest) -> Generator[list[Part], list[Tensor], tuple[Network, str, str | None]]:
         """The network that a request is decoded with, its variant, and its adapter; waits until that is prepared."""
@@ -235,18 +243,18 @@ class BlockDecoder:
         self._variants[resident.variant] = resident.network
         return resident.network, resident.variant, resident.adapter.identity
 
-    def _branch(
-        self, network: Network, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer
-    ) -> Passes[None]:
-        """Another answer, from its fork on; `text` is all before its last token."""
-        yield from prefill(cache, text[cache.length :])
-        yield from _mode(network, request, cache, answer.tokens[-1], answer)
-
 
 def _mode(network: Network, request: DecodeRequest, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
     if request.draft:
         return EDIT_MODES[request.mode](network, cache, last, answer, unpack_ids(request.draft))
     return MODES[request.mode](network, cache, last, answer)
+
+
+def _branch(network: Network, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer) -> Passes[None]:
+    """The rest of an answer; `text` is the prompt and what there is of it."""
+    *before, last = text
+    yield from prefill(cache, before[cache.length :])
+    yield from _mode(network, request, cache, last, answer)
 
 
 def load_decoder(
@@ -304,9 +312,10 @@ def _parameters(config: ModelConfig) -> int:
 
 
 def _pages(request: DecodeRequest) -> int:
-    """At most so many pages are needed: the text, a step's scratch, and for each candidate its own end."""
+    """At most so many pages are needed: the text, a step's scratch, and for each candidate and attempt its own end."""
     own = -(-(request.max_tokens + CANDIDATE_SCRATCH_TOKENS) // PAGE_SLOTS) + 1
-    return len(request.prompt) // 4 // PAGE_SLOTS + request.candidates * own
+    answers = request.candidates + (MOST_ATTEMPTS if request.guided else 0)
+    return len(request.prompt) // 4 // PAGE_SLOTS + answers * own
 
 
 def _alternative(answer: Answer) -> Alternative:

@@ -11,13 +11,18 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from .code.span import Span
+
 Mode = Literal["ar", "verify", "diffusion"]
-Finish = Literal["eom", "line", "dedent", "length"]
+Finish = Literal["eom", "line", "span", "error", "length"]
+"""The model ended it; the line, or the span, was at its end; its last line is a new syntax error; it is long enough."""
 Priority = Literal["typing", "repair", "background"]
 MAX_PROMPT_TOKENS = 8192
 MAX_NEW_TOKENS = 1024
 MAX_CANDIDATES = 8
 MAX_PATH = 4096
+MAX_SPAN_CHARACTERS = 40_000
+"""Of the text around a span: more would take too long to parse beside a completion."""
 
 
 def pack_ids(ids: Iterable[int]) -> bytes:
@@ -47,9 +52,10 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """At most this many new tokens, end-of-middle not counted; 0 only reads the prompt, ahead of a request to come."""
     stop_at_line_end: bool = False
     """Stop after the first token that ends a line (it is part of the answer; the caller trims)."""
-    stop_below_indent: int = 0
-    """Stop at the first line that begins further left than this many columns, as one behind a block does; its beginning
-    is part of the answer. 0 is never."""
+    span: Span | None = None
+    """What the answer fills: it ends where this ends, and what it says behind that was not worth a forward pass."""
+    guided: bool = False
+    """Where the answer makes a new syntax error in the text around `span`, take other tokens near it."""
     starts_with_space: bool = False
     """The first token begins with a space, which was taken off the prompt's end, or the answer is empty."""
     document: str = ""
@@ -79,8 +85,10 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         for name, ids in (("prompt", self.prompt), ("draft", self.draft)):
             if ids and int(np.frombuffer(ids, dtype="<u4").max()) >= vocabulary_size:
                 return f"{name}: a token id is not below the vocabulary size {vocabulary_size}"
-        if self.stop_below_indent < 0:
-            return f"stop_below_indent: {self.stop_below_indent} is negative"
+        if self.guided and self.span is None:
+            return "guided: there is no span, so what the answer means for its surroundings is not known"
+        if self.span and (around := len(self.span.prefix) + len(self.span.suffix)) > MAX_SPAN_CHARACTERS:
+            return f"span: {around} characters around it, at most {MAX_SPAN_CHARACTERS} are allowed"
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             return f"candidates: {self.candidates} is not between 1 and {MAX_CANDIDATES}"
         if len(self.adapter) > MAX_PATH or (self.adapter and not self.adapter.startswith("/")):

@@ -31,10 +31,11 @@ class ScriptedNetwork:
         draft_is_right: Callable[[Text, int], bool] = lambda text, place: True,
         log_probability: float = -0.5,
         draft_log_probability: Callable[[Text, int], float] | None = None,
+        second_best: Callable[[int], int] = lambda token: token + 1,
     ) -> None:
         self.config, self.device = config, torch.device("cpu")
         self._next, self._right = next_token, draft_is_right
-        self._log_probability = log_probability
+        self._log_probability, self._second_best = log_probability, second_best
         self._draft_log_probability = draft_log_probability or (lambda text, place: log_probability)
         self.steps: list[tuple[Text, Text, tuple[Block, ...]]] = []
         """Of every step: what the cache held, the clean tokens, the blocks."""
@@ -66,7 +67,20 @@ class ScriptedNetwork:
         return torch.tensor(rows, dtype=torch.float64)
 
     def predict(self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1) -> Prediction:
-        return Prediction([int(token) for token in states[:, 0]], states[:, 1].tolist())
+        """The scripted token of each row; behind it the one that `second_best` names, and so on, each e times less."""
+        rows = []
+        for index, (token, log_probability) in enumerate(states.tolist()):
+            row = [(int(token), log_probability)]
+            while len(row) < choices + (0 if refused_first is None else int(refused_first.sum())):
+                row.append((self._second_best(row[-1][0]), row[-1][1] - 1.0))
+            if index == 0 and refused_first is not None:
+                row = [choice for choice in row if not refused_first[choice[0]]]
+            rows.append(row[:choices])
+        return Prediction(
+            tokens=[row[0][0] for row in rows],
+            log_probability=[row[0][1] for row in rows],
+            runners_up=[row[1:] for row in rows] if choices > 1 else [],
+        )
 
 
 def alone(network: Any, passes: Passes[Any]) -> list[Snapshot]:

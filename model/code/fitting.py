@@ -10,6 +10,7 @@ from .span import Span, leading_space, next_line, width, with_line_feeds
 _ONLY_CLOSERS = re.compile(r"[\s)\]};,]*")
 _CLOSING_WORD = re.compile(r"\s*(</[\w-]+>|\w+)")
 _UNFINISHED_CLOSER = re.compile(r"[\s)\]};,]*|\w+|</?[\w-]*>?")
+_QUOTES_OF_LINES = ('"""', "'''", "`")
 _MIN_OVERLAP_OF_WORDS = 4
 """Characters. A shorter overlap that holds letters is chance."""
 
@@ -45,6 +46,11 @@ def without_overlap(text: str, span: Span) -> str:
     return best
 
 
+def ends_in_string(text: str) -> bool:
+    """Whether `text` stops inside a string that may reach over several lines."""
+    return any(text.count(quotes) % 2 for quotes in _QUOTES_OF_LINES)
+
+
 def _end_of_statement(text: str, span: Span) -> int | None:
     """The first line end at which no bracket of this line is open any more."""
     brackets = Brackets(span.line_prefix)
@@ -66,7 +72,8 @@ def _end_of_block(text: str, span: Span, *, finished: bool) -> int | None:
     for number, line in enumerate(lines):
         code = line.lstrip()
         whole = finished or number < len(lines) - 1
-        if code and begun and number and _is_dedented(line, span, whole=finished):
+        dedented = code and begun and number and _is_dedented(line, span, whole=finished)
+        if dedented and not ends_in_string(text[:start]):
             if _closes_next(span) or not _may_close(code, span, whole=whole):
                 return start - 1
             return start + len(_closing_line(line)) if whole or not _UNFINISHED_CLOSER.fullmatch(code) else None

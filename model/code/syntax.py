@@ -83,15 +83,24 @@ class Syntax:
         return _problems(self._tree.root_node)
 
     def problems_with(self, offset: int, insertion: str) -> int:
-        """As `problems`, with `insertion` at `offset`.
+        """How many problems the text has with `insertion` at `offset`."""
+        return len(self.problem_nodes_with(offset, insertion))
 
-        A good line may end in the `{` or the word that opens a block, to go on below: then that is closed behind it.
+    def problem_nodes_with(self, offset: int, insertion: str) -> list[Node]:
+        """As `problem_nodes`, with `insertion` at `offset`.
+
+        A good line may end in the `{` or the word that opens a block, to go on below: if it is not closed there, it is
+        taken as closed.
         """
-        start = self._byte(offset)
-        inserted = _source(insertion + self._closing_of(offset, insertion))
+        nodes = self._problem_nodes_with(offset, insertion)
+        closing = self._closing_of(offset, insertion) if len(nodes) > self.problems else ""
+        return min(nodes, self._problem_nodes_with(offset, insertion + closing), key=len) if closing else nodes
+
+    def _problem_nodes_with(self, offset: int, insertion: str) -> list[Node]:
+        start, inserted = self._byte(offset), _source(insertion)
         changed = self._source[:start] + inserted + self._source[start:]
         tree = _parse_edited(self._parser, self._tree, self._source, changed, start, start, start + len(inserted))
-        return _problems(tree.root_node)
+        return list(_problem_nodes(tree.root_node))
 
     def _closing_of(self, offset: int, insertion: str) -> str:
         if self.language.block_opener == "{" and insertion.endswith("{"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import nlargest
 from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
 
+from ..code.guide import Fault
 from ..network import Choice, Part
 from ..request import Finish
 from ..tokenizer import END_OF_MIDDLE
@@ -41,6 +42,15 @@ class Fork:
     log_probability: float
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Tokens that may not stand at some place."""
+
+    tokens: Tensor  # [V] bool
+    log_left: float = 0.0
+    """Log of the probability that the network leaves to the others."""
+
+
 @dataclass(kw_only=True)
 class Answer:
     """Final tokens of the middle, in order, with the rules that end it."""
@@ -48,10 +58,12 @@ class Answer:
     max_tokens: int
     ends_line: np.ndarray | None
     """Which token ids end a line, when the answer stops there.  # [V] bool"""
-    ends_block: Callable[[Sequence[int]], bool] | None = None
-    """Whether these tokens have come to a line that lies behind the block; asked after each, so it must be quick."""
-    refused_first: Tensor | None = None
-    """Tokens that the answer may not begin with.  # [V] bool"""
+    ends_span: Callable[[Sequence[int]], bool] | None = None
+    """Whether these tokens have come to the end of what they fill; asked after each, so it must be quick."""
+    fault_in: Callable[[Sequence[int], bool], Fault | None] | None = None
+    """The new error in these tokens; asked after each with whether they are all, so it must be quick mostly."""
+    refused: dict[int, Refusal] = field(default_factory=dict)
+    """What may not follow so many tokens."""
     tokens: list[int] = field(default_factory=list)
     log_probability: list[float] = field(default_factory=list)
     """Of every token, END_OF_MIDDLE included: stopping is a decision too."""
@@ -60,28 +72,62 @@ class Answer:
     choices: int = 1
     """How many tokens the network is asked for at each place; more than one leave forks behind."""
     forks: list[Fork] = field(default_factory=list)
+    fault: Fault | None = None
+    """Why it ends in an error."""
+    decisions: int = 0
+    """How many tokens were decided for it, those taken back since included."""
 
     def place(self, token: int, log_probability: float, runners_up: Sequence[Choice] = ()) -> bool:
         """Append one final token; returns whether the answer goes on."""
         assert self.finish is None, "nothing follows a finished answer"
         self.forks += [Fork(len(self.tokens), *choice) for choice in runners_up]
-        self.log_probability.append(log_probability)
-        if token == END_OF_MIDDLE:
-            self.finish = "eom"
-            return False
-        self.tokens.append(token)
-        if self.ends_line is not None and self.ends_line[token]:
-            self.finish = "line"
-        elif self.ends_block is not None and self.ends_block(self.tokens):
-            self.finish = "dedent"
-        elif len(self.tokens) >= self.max_tokens:
-            self.finish = "length"
+        refusal = self.refused.get(len(self.tokens))
+        self.log_probability.append(log_probability + (refusal.log_left if refusal else 0.0))
+        self.decisions += 1
+        if token != END_OF_MIDDLE:
+            self.tokens.append(token)
+        self.finish = self._finish_at(token)
+        if self.fault_in is not None:
+            self.fault = self.fault_in(self.tokens, self.finish not in (None, "length"))
+            self.finish = "error" if self.fault else self.finish
         return self.finish is None
+
+    def _finish_at(self, token: int) -> Finish | None:
+        if token == END_OF_MIDDLE:
+            return "eom"
+        if self.ends_line is not None and self.ends_line[token]:
+            return "line"
+        if self.ends_span is not None and self.ends_span(self.tokens):
+            return "span"
+        return "length" if len(self.tokens) >= self.max_tokens else None
+
+    def with_tokens(self, tokens: Sequence[int], log_probability: Sequence[float]) -> Answer:
+        """A copy that goes on with these tokens, as far as it goes on."""
+        ahead = replace(self, tokens=[*self.tokens], log_probability=[*self.log_probability], forks=[])
+        for token, value in zip(tokens, log_probability, strict=False):
+            if not ahead.place(token, value):
+                break
+        return ahead
+
+    def taken_back(self, count: int, refusal: Refusal) -> Answer:
+        """A copy of the first `count` tokens, with what may not follow them."""
+        if (before := self.refused.get(count)) is not None:
+            refusal = replace(refusal, tokens=refusal.tokens | before.tokens)
+        return replace(
+            self,
+            tokens=self.tokens[:count],
+            log_probability=self.log_probability[:count],
+            forks=[fork for fork in self.forks if fork.index < count],
+            refused={place: known for place, known in self.refused.items() if place < count} | {count: refusal},
+            finish=None,
+            fault=None,
+        )
 
     @property
     def refused_next(self) -> Tensor | None:
-        """What may not come next."""
-        return None if self.tokens else self.refused_first
+        """What may not come next.  # [V] bool"""
+        refusal = self.refused.get(len(self.tokens))
+        return refusal.tokens if refusal else None
 
     def likely_forks(self, count: int) -> list[Fork]:
         """The `count` forks that lose least against the token taken there.
@@ -92,7 +138,7 @@ class Answer:
 
     def forked(self, fork: Fork) -> Answer:
         """This answer as far as `fork`, and the other token there."""
-        other = Answer(max_tokens=self.max_tokens, ends_line=self.ends_line, ends_block=self.ends_block)
+        other = Answer(max_tokens=self.max_tokens, ends_line=self.ends_line, ends_span=self.ends_span)
         for token, log_probability in zip(self.tokens[: fork.index], self.log_probability, strict=False):
             other.place(token, log_probability)
         other.place(fork.token, fork.log_probability)

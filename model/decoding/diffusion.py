@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 from math import exp
 
 from ..cache import KVCache
+from ..code.guide import Fault
 from ..config import ModelConfig
 from ..network import Block, Choice, Network, Part, Prediction
 from ..tokenizer import END_OF_MIDDLE, MASK
@@ -18,15 +20,22 @@ def decode_diffusion(network: Network, cache: KVCache, last: int, answer: Answer
     clean = [last]
     while answer.finish is None:
         block = DraftBlock.of(config)
-        for _ in range(config.block_passes or config.block_size):
+        passes = config.block_passes or config.block_size
+        while passes > 0:
             states = yield Part(cache, clean, [Block(tuple(block.tokens), before=len(clean))])
             cache.keep(clean)
-            block.advance(network.predict(states[len(clean) :], answer.refused_next, answer.choices))
+            choices = max(answer.choices, block.choices)
+            block.advance(network.predict(states[len(clean) :], answer.refused_next, choices))
             clean = []
             answer.rounds += 1
+            passes -= 1
             yield Snapshot(len(answer.tokens), tuple(block.tokens), tuple(block.confidence))
-            if block.finished:
-                break
+            ahead = answer.with_tokens(block.placed, block.log_probability)
+            if ahead.finish is not None or block.finished:
+                masked = block.mask_again(ahead.fault, answer)
+                if not masked:
+                    break
+                passes += masked
         clean = block.placed
         for place in zip(clean, block.log_probability, block.runners_up, strict=False):
             if not answer.place(*place):
@@ -51,6 +60,10 @@ def _finish(network: Network, cache: KVCache, clean: list[int], answer: Answer, 
     return clean
 
 
+MOST_TIMES_MASKED_AGAIN = 2
+"""How often a block with an error in it is opened again before the answer is left to `mending`."""
+
+
 class DraftBlock:
     """One block on its way from masks to tokens."""
 
@@ -65,11 +78,20 @@ class DraftBlock:
         self.revise_threshold = 2.0 if revise_threshold is None else revise_threshold  # no probability reaches 2
         self.entropy_bound = entropy_bound
         self._revised = [False] * size
+        self._refused: dict[int, set[int]] = {}
+        """By place, tokens that made an error there."""
+        self._before_mending: tuple[list[int], list[float], list[list[Choice]]] | None = None
+        self._times_masked_again = 0
 
     @classmethod
     def of(cls, config: ModelConfig) -> DraftBlock:
         """A block of masks, with the rules of `config`."""
         return cls(config.block_size, config.threshold, config.revise_threshold, config.entropy_bound)
+
+    @property
+    def choices(self) -> int:
+        """How many tokens must be known at each place, so that one is left where some are refused."""
+        return 1 + max(map(len, self._refused.values()), default=0)
 
     @property
     def placed(self) -> list[int]:
@@ -87,6 +109,7 @@ class DraftBlock:
         Nothing is placed behind the first place where END_OF_MIDDLE stands or is the best guess: a plain threshold
         spent two passes of three there.
         """
+        prediction = self._without_refused(prediction)
         best, certain = prediction.tokens, [exp(value) for value in prediction.log_probability]
         left_most = self.tokens.index(MASK)
         sure = self._sure(prediction, certain)
@@ -101,6 +124,42 @@ class DraftBlock:
                 self._place(index, prediction)
             if END_OF_MIDDLE in (outlook[index], self.tokens[index]):
                 break
+
+    def mask_again(self, fault: Fault | None, answer: Answer) -> int:
+        """Open the places around an error in this block; how many masks there are then.
+
+        What was least certain of them may not come back there. 0 when there is no error, or none that may still be
+        mended here; after attempts in vain the block is what it was before them.
+
+        Args:
+            answer: what stands before the block, with the budget.
+        """
+        begin, size = len(answer.tokens), len(self.tokens)
+        around = range(max(fault.first - begin - 1, 0), min(fault.last - begin + 2, size)) if fault else range(0)
+        zone = [place for place in around if self.tokens[place] != MASK]
+        spare = answer.max_tokens - answer.decisions - size
+        if fault is None or not zone or len(zone) > spare or self._times_masked_again == MOST_TIMES_MASKED_AGAIN:
+            if fault is not None and self._before_mending is not None:
+                self.tokens, self.log_probability, self.runners_up = self._before_mending
+            return 0
+        self._times_masked_again += 1
+        if self._before_mending is None:
+            self._before_mending = [*self.tokens], [*self.log_probability], [*self.runners_up]
+        suspects = [place for place in zone if fault.first <= begin + place <= fault.last] or zone
+        suspect = min(suspects, key=self.log_probability.__getitem__)
+        self._refused.setdefault(suspect, set()).add(self.tokens[suspect])
+        for place in zone:
+            self.tokens[place], self.confidence[place], self._revised[place] = MASK, 0.0, False
+        answer.decisions += len(zone)
+        return self.tokens.count(MASK)
+
+    def _without_refused(self, prediction: Prediction) -> Prediction:
+        tokens, log_probability = [*prediction.tokens], [*prediction.log_probability]
+        for place, refused in self._refused.items():
+            said = (tokens[place], log_probability[place])
+            allowed = (choice for choice in (said, *prediction.choices(place)) if choice[0] not in refused)
+            tokens[place], log_probability[place] = next(allowed, said)
+        return replace(prediction, tokens=tokens, log_probability=log_probability)
 
     def _sure(self, prediction: Prediction, certain: list[float]) -> set[int]:
         """Masked places that may be filled in one pass."""

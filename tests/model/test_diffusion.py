@@ -165,11 +165,9 @@ def test_answer_passes_snapshots_and_cache(
         assert answer.finish == ("length" if len(continuation) >= max_tokens else "eom")
     assert answer.score == pytest.approx(log(certainty))
 
-    # Every block is finished before the answer takes from it; END_OF_MIDDLE takes a place of its own.
-    said = len(continuation) + 1
-    blocks = -(-min(len(answer.log_probability), said) // block_size)
-    lengths = [min(block_size, said - at * block_size) for at in range(blocks)]
-    passes = blocks if certainty == CERTAIN else sum(lengths)
+    # A block is left when it is finished or the answer is; END_OF_MIDDLE takes a place of its own.
+    blocks = -(-len(answer.log_probability) // block_size)
+    passes = blocks if certainty == CERTAIN else len(answer.log_probability)
     assert answer.rounds == len(snapshots) == passes
 
     # What was watched of each block ends as what was answered.

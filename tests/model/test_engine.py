@@ -12,6 +12,7 @@ import torch
 
 from diffill.model.cache import CacheFull, PagePool
 from diffill.model.checkpoint import checkpoint_hash
+from diffill.model.code.span import Span
 from diffill.model.decoding_turn import Decoding
 from diffill.model.device import choose_device
 from diffill.model.engine import BlockDecoder, load_decoder
@@ -190,8 +191,9 @@ def test_stop_behind_the_block(mode: Mode) -> None:
     prompt = prompt_of([40], [])
     network = ScriptedNetwork(tiny_config(), lambda seen: [*block, *[END_OF_MIDDLE] * 20][len(seen) - len(prompt)])
     decoder = BlockDecoder(as_network(network), tokenizer=tokenizer, info=INFO)
-    for indent, wanted, finish in ((4, "x = 1\n    y\n\n    z\n  e", "dedent"), (2, tokenizer.decode(block), "eom")):
-        result = decoder.decode(msgspec.structs.replace(request_of(prompt, mode, 40), stop_below_indent=indent))
+    for indent, wanted, finish in ((4, "x = 1\n    y\n\n    z\n  e", "span"), (2, tokenizer.decode(block), "eom")):
+        span = Span(kind="block", prefix="", suffix="", indentation=indent)
+        result = decoder.decode(msgspec.structs.replace(request_of(prompt, mode, 40), span=span))
         assert (tokenizer.decode(unpack_ids(result.tokens)), result.finish) == (wanted, finish)
 
 

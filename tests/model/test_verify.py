@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from diffill.model.cache import KVCache
 from diffill.model.decoding import MODES, Answer, Snapshot
+from diffill.model.decoding.answer import Refusal
 from diffill.model.decoding.verify import accept
 from diffill.model.network import Network, Prediction
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
@@ -38,7 +39,8 @@ def decode(
     if prompt[:-1]:
         network.step(cache, prompt[:-1])
         cache.keep(prompt[:-1])
-    answer = Answer(max_tokens=max_tokens, ends_line=ends_line, refused_first=refused_first)
+    refused = {} if refused_first is None else {0: Refusal(refused_first)}
+    answer = Answer(max_tokens=max_tokens, ends_line=ends_line, refused=refused)
     return answer, alone(network, MODES[mode](network, cache, prompt[-1], answer)), cache
 
 

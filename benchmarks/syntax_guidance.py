@@ -1,0 +1,168 @@
+"""What syntax-guided decoding changes: completions with and without it, at the same places, in every mode.
+
+    python -m benchmarks.syntax_guidance REPOSITORY... [--count 200] [--seed 0] [--mode verify] [--mode diffusion]
+                                          [--outcomes FILE] [--json]
+
+Places are those of `completion_quality`; the four ways take turns at each. *Written* is what the engine answers, up to
+the end of its span; *shown* what is left of it by the rules of the server, or nothing. *No worse*: a fresh parse of the
+whole file counts no more errors than with the hole; *parses*: it counts none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, median
+
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.completion_quality import Case, cases, first_line, repeats_suffix
+from benchmarks.report import share, show
+from diffill.lsp_server.completion import ask
+from diffill.lsp_server.documents import Document
+from diffill.model.client import EngineClient, EngineSettings
+from diffill.model.code.fitting import end_of
+from diffill.model.code.languages import language_of
+from diffill.model.code.syntax import Syntax
+from diffill.model.request import Mode, ModelInfo, unpack_ids
+from diffill.model.tokenizer import Tokenizer
+
+MODES: tuple[Mode, ...] = ("verify", "diffusion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one way answered at one place."""
+
+    path: str
+    offset: int
+    mode: Mode
+    guided: bool
+    kind: str
+    finish: str
+    errors_before: int
+    errors_written: int
+    shown: bool
+    errors_shown: int
+    repeats: bool
+    right: bool
+    tokens: int
+    forward_passes: int
+    ms: float
+
+
+async def run(chosen: list[Case], modes: list[Mode], console: Console) -> tuple[list[Outcome], ModelInfo]:
+    """Ask for every case in every way, the way that begins changing from case to case."""
+    settings = EngineSettings.from_environment()
+    tokenizer = Tokenizer.load(settings.checkpoint)
+    client = EngineClient(settings)
+    outcomes = []
+    ways = [(mode, guided) for mode in modes for guided in (False, True)]
+    try:
+        status = await client.wait_ready()
+        if status.model is None:
+            raise SystemExit("syntax_guidance: the engine is ready but names no model")
+        for number, case in enumerate(track(chosen, "completing", console=console)):
+            turn = number % len(ways)
+            for mode, guided in ways[turn:] + ways[:turn]:
+                outcome = await _ask(case, client, tokenizer, mode=mode, guided=guided)
+                if outcome is not None:
+                    outcomes.append(outcome)
+    finally:
+        await client.close()
+    return outcomes, status.model
+
+
+async def _ask(case: Case, client: EngineClient, tokenizer: Tokenizer, *, mode: Mode, guided: bool) -> Outcome | None:
+    language = language_of(Path(case.path))
+    document = Document(uri=Path(case.path).absolute().as_uri(), language=language, version=1, text=case.text)
+    window = document.window(case.offset)
+    question = ask(window, case.offset, tokenizer=tokenizer, mode=mode, guided=guided)
+    if question is None:
+        return None
+    began = time.perf_counter()
+    result = await client.decode(question.request)
+    seconds = time.perf_counter() - began
+    written = question.written(unpack_ids(result.tokens), tokenizer)
+    completions = question.read(result, tokenizer)
+    text = completions[0].text if completions else ""
+    return Outcome(
+        path=case.path,
+        offset=case.offset,
+        mode=mode,
+        guided=guided,
+        kind=question.span.kind,
+        finish=result.finish,
+        errors_before=_errors(case, "", language),
+        errors_written=_errors(case, written[: end_of(written, question.span, finished=True)], language),
+        shown=bool(text),
+        errors_shown=_errors(case, text, language),
+        repeats=repeats_suffix(text, case.text[case.offset :]),
+        right=bool(text) and first_line(text) == first_line(case.removed),
+        tokens=len(result.tokens) // 4,
+        forward_passes=result.forward_passes,
+        ms=seconds * 1000,
+    )
+
+
+def _errors(case: Case, text: str, language: str) -> int:
+    syntax = Syntax.parse(case.text[: case.offset] + text + case.text[case.offset :], language)
+    return syntax.problems if syntax is not None else 0
+
+
+def summary(outcomes: list[Outcome]) -> list[dict[str, object]]:
+    """A row for every way."""
+    rows: list[dict[str, object]] = []
+    for mode, guided in sorted({(outcome.mode, outcome.guided) for outcome in outcomes}):
+        own = [outcome for outcome in outcomes if (outcome.mode, outcome.guided) == (mode, guided)]
+        shown = [outcome for outcome in own if outcome.shown]
+        rows.append(
+            {
+                "mode": mode,
+                "guided": guided,
+                "written_parses": share(sum(not outcome.errors_written for outcome in own), len(own)),
+                "written_no_worse": share(sum(o.errors_written <= o.errors_before for o in own), len(own)),
+                "shown": share(len(shown), len(own)),
+                "shown_parses": share(sum(not outcome.errors_shown for outcome in shown), len(shown)),
+                "shown_no_worse": share(sum(o.errors_shown <= o.errors_before for o in shown), len(shown)),
+                "shown_repeats": share(sum(outcome.repeats for outcome in shown), len(shown)),
+                "right_of_all": share(sum(outcome.right for outcome in own), len(own)),
+                "tokens": round(mean(outcome.tokens for outcome in own), 2),
+                "forward_passes": round(mean(outcome.forward_passes for outcome in own), 2),
+                "most_forward_passes": max(outcome.forward_passes for outcome in own),
+                "mean_ms": round(mean(outcome.ms for outcome in own), 1),
+                "median_ms": round(median(outcome.ms for outcome in own), 1),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repositories", nargs="+", type=Path)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--mode", action="append", choices=MODES, help="Twice for both, which is the default.")
+    parser.add_argument("--json", action="store_true", help="One JSON document on standard output.")
+    parser.add_argument("--outcomes", type=Path, help="Write every outcome there, a line each.")
+    arguments = parser.parse_args()
+    chosen = cases(arguments.repositories, arguments.count, arguments.seed)
+    outcomes, model = asyncio.run(run(chosen, arguments.mode or list(MODES), Console(stderr=True)))
+    if arguments.outcomes:
+        arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes), "utf-8")
+    report: dict[str, object] = {
+        "model": {"name": model.name, "hash": model.hash, "device": model.device},
+        "seed": arguments.seed,
+        "places": len(chosen),
+        "rows": summary(outcomes),
+    }
+    show(report, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    main()
