@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import traceback
@@ -172,6 +173,7 @@ class Server(LanguageServer):
         settings = EngineSettings.from_environment(device=device or None, place=root)
         tokenizer = Tokenizer.load(settings.checkpoint)
         _ = tokenizer.ends_line  # takes 0.1 s, which nobody's first key should wait for
+        gc.freeze()  # what is loaded by now stays: looking through it again and again would hold up keys
         return EngineClient(settings), tokenizer
 
     def _on_readiness(self, readiness: Readiness) -> None:

@@ -77,6 +77,8 @@ class Checker:
         if fault.source == GRAMMAR:
             mended = self._problems is not None and problems is not None and problems < self._problems
             return Verdict(accepted=mended, verified=mended, reason="" if mended else "it would not parse either")
+        if self._findings is None and fault.source.casefold() == "ruff":
+            return Verdict(accepted=False, reason=self._why_not_linted)  # it complained, and cannot be asked again
         if self._findings is None:
             return Verdict(accepted=True, reason=f"parsed only: {self._why_not_linted}")
         return await self._lint(changed, fault)

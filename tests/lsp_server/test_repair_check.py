@@ -9,7 +9,7 @@ import pytest
 from diffill.lsp_server.documents import Document
 from diffill.lsp_server.repair.check import Checker, Verdict
 from diffill.lsp_server.repair.fault import Fault, syntax_faults
-from diffill.lsp_server.repair.linter import lint
+from diffill.lsp_server.repair.linter import Finding, LinterError, lint
 
 TYPO = "def total(items):\n    return sum(itms)\n"
 
@@ -124,3 +124,20 @@ def test_the_nearest_of_several_findings_is_meant() -> None:
     assert (wide.code, wide.message) == (narrow.code, narrow.message)
     for finding in (wide, narrow):
         assert Fault.of_finding(finding).closest([wide, narrow]) == finding
+
+
+@pytest.mark.parametrize(("source", "accepted"), [("Ruff", False), ("mypy", True)])
+def test_a_tool_that_cannot_be_asked_again(monkeypatch: pytest.MonkeyPatch, source: str, accepted: bool) -> None:
+    async def fails(*arguments: object, **keywords: object) -> list[Finding]:
+        raise LinterError("ruff did not answer")
+
+    monkeypatch.setattr("diffill.lsp_server.repair.check.lint", fails)
+
+    async def verdict() -> Verdict:
+        document = Document(uri="file:///a.py", language="python", version=1, text="x = itms\n")
+        fault = Fault(start=4, end=8, code="F821", message="Undefined name `itms`", source=source)
+        return await (await Checker.of(document)).verdict("x = items\n", fault)
+
+    found = asyncio.run(verdict())
+    assert (found.accepted, found.verified) == (accepted, False)
+    assert found.reason.endswith("ruff did not answer")
