@@ -1,11 +1,12 @@
 // The language server's process as VS Code sees it: started, watched, restarted with patience.
-import type { Disposable, LogOutputChannel, Position, TextDocument, TextEdit } from "vscode";
+import { type Disposable, type LogOutputChannel, type Position, type TextDocument, type TextEdit, window } from "vscode";
 import {
   type ClientCapabilities,
   CloseAction,
   type CloseHandlerResult,
   CodeActionResolveRequest,
   ErrorAction,
+  InlineCompletionRequest,
   LanguageClient,
   type LanguageClientOptions,
   LSPErrorCodes,
@@ -59,7 +60,7 @@ export class Server implements Disposable {
       initializationOptions: serverSettings(),
       synchronize: { configurationSection: SECTION },
       outputChannel: log,
-      middleware: { ...timing(events.onAnswer), resolveCodeAction: previewUnverified },
+      middleware: { ...timing(events.onAnswer), ...sayingIndentation, resolveCodeAction: previewUnverified },
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue, handled: true }),
         closed: () => this.closed(),
@@ -164,6 +165,18 @@ const previewUnverified: NonNullable<Middleware["resolveCodeAction"]> = async (i
   const { edit, ...rest } = resolved;
   const show = { title: resolved.title, command: SHOW_PROPOSAL, arguments: [resolved.title, edit] };
   return { ...rest, command: show };
+};
+
+/** How the editor indents, for a file that does not tell: the specification has no place for it. */
+const sayingIndentation: Middleware = {
+  sendRequest(type, param, token, next) {
+    const editor = window.activeTextEditor;
+    if ((typeof type === "string" ? type : type.method) !== InlineCompletionRequest.method || editor === undefined) {
+      return next(type, param, token);
+    }
+    const { tabSize, insertSpaces } = editor.options;
+    return next(type, { ...param, formattingOptions: { tabSize, insertSpaces } } as typeof param, token);
+  },
 };
 
 function timing(onAnswer: (milliseconds: number) => void): Middleware {

@@ -125,6 +125,8 @@ local function ask_for_more(buffer, client, count)
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
   ---@diagnostic disable-next-line: inject-field
   params.context = { triggerKind = INVOKED }
+  ---@diagnostic disable-next-line: inject-field
+  params.formattingOptions = vim.lsp.util.make_formatting_params().options
   client:request(METHOD, params, function(problem, result)
     local items = not problem and result and (result.items or result) or {}
     local is_same = vim.api.nvim_get_current_buf() == buffer

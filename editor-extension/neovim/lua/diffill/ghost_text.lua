@@ -79,6 +79,8 @@ local function request(buffer)
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
   ---@diagnostic disable-next-line: inject-field
   params.context = { triggerKind = AUTOMATIC }
+  ---@diagnostic disable-next-line: inject-field
+  params.formattingOptions = vim.lsp.util.make_formatting_params().options
   local sent, identifier = client:request(METHOD, params, function(problem, result)
     state.pending = nil
     if problem or not result or vim.api.nvim_get_mode().mode:sub(1, 1) ~= 'i' or states[buffer] ~= state then
