@@ -1,7 +1,7 @@
 """What syntax-guided decoding changes: completions with and without it, at the same places, in every mode.
 
     python -m benchmarks.syntax_guidance REPOSITORY... [--count 200] [--seed 0] [--mode verify] [--mode diffusion]
-                                          [--outcomes FILE] [--json]
+                                          [--outcomes FILE] [--read FILE] [--json]
 
 Places are those of `completion_quality`; the four ways take turns at each. *Written* is what the engine answers, up to
 the end of its span; *shown* what is left of it by the rules of the server, or nothing. *No worse*: a fresh parse of the
@@ -24,12 +24,14 @@ from rich.progress import track
 from benchmarks.completion_quality import Case, cases, first_line, repeats_suffix
 from benchmarks.report import share, show
 from diffill.lsp_server.completion import ask
+from diffill.lsp_server.confidence import chance
 from diffill.lsp_server.documents import Document
+from diffill.lsp_server.settings import Settings
 from diffill.model.client import EngineClient, EngineSettings
 from diffill.model.code.fitting import end_of
 from diffill.model.code.languages import language_of
 from diffill.model.code.syntax import Syntax
-from diffill.model.request import Mode, ModelInfo, unpack_ids
+from diffill.model.request import Mode, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
 MODES: tuple[Mode, ...] = ("verify", "diffusion")
@@ -49,14 +51,17 @@ class Outcome:
     errors_written: int
     shown: bool
     errors_shown: int
+    offered: bool
+    """Sure enough to be shown unasked, by the default of the setting `confidence`."""
     repeats: bool
     right: bool
     tokens: int
     forward_passes: int
     ms: float
+    model: str
 
 
-async def run(chosen: list[Case], modes: list[Mode], console: Console) -> tuple[list[Outcome], ModelInfo]:
+async def run(chosen: list[Case], modes: list[Mode], console: Console) -> list[Outcome]:
     """Ask for every case in every way, the way that begins changing from case to case."""
     settings = EngineSettings.from_environment()
     tokenizer = Tokenizer.load(settings.checkpoint)
@@ -70,15 +75,17 @@ async def run(chosen: list[Case], modes: list[Mode], console: Console) -> tuple[
         for number, case in enumerate(track(chosen, "completing", console=console)):
             turn = number % len(ways)
             for mode, guided in ways[turn:] + ways[:turn]:
-                outcome = await _ask(case, client, tokenizer, mode=mode, guided=guided)
+                outcome = await _ask(case, client, tokenizer, mode=mode, guided=guided, model=status.model.hash)
                 if outcome is not None:
                     outcomes.append(outcome)
     finally:
         await client.close()
-    return outcomes, status.model
+    return outcomes
 
 
-async def _ask(case: Case, client: EngineClient, tokenizer: Tokenizer, *, mode: Mode, guided: bool) -> Outcome | None:
+async def _ask(
+    case: Case, client: EngineClient, tokenizer: Tokenizer, *, mode: Mode, guided: bool, model: str
+) -> Outcome | None:
     language = language_of(Path(case.path))
     document = Document(uri=Path(case.path).absolute().as_uri(), language=language, version=1, text=case.text)
     window = document.window(case.offset)
@@ -102,11 +109,13 @@ async def _ask(case: Case, client: EngineClient, tokenizer: Tokenizer, *, mode: 
         errors_written=_errors(case, written[: end_of(written, question.span, finished=True)], language),
         shown=bool(text),
         errors_shown=_errors(case, text, language),
+        offered=bool(completions) and chance(completions[0]) >= Settings().confidence,
         repeats=repeats_suffix(text, case.text[case.offset :]),
         right=bool(text) and first_line(text) == first_line(case.removed),
         tokens=len(result.tokens) // 4,
         forward_passes=result.forward_passes,
         ms=seconds * 1000,
+        model=model,
     )
 
 
@@ -131,6 +140,10 @@ def summary(outcomes: list[Outcome]) -> list[dict[str, object]]:
                 "shown_parses": share(sum(not outcome.errors_shown for outcome in shown), len(shown)),
                 "shown_no_worse": share(sum(o.errors_shown <= o.errors_before for o in shown), len(shown)),
                 "shown_repeats": share(sum(outcome.repeats for outcome in shown), len(shown)),
+                "offered": share(sum(outcome.offered for outcome in own), len(own)),
+                "offered_no_worse": share(
+                    sum(o.errors_shown <= o.errors_before for o in own if o.offered), sum(o.offered for o in own)
+                ),
                 "right_of_all": share(sum(outcome.right for outcome in own), len(own)),
                 "tokens": round(mean(outcome.tokens for outcome in own), 2),
                 "forward_passes": round(mean(outcome.forward_passes for outcome in own), 2),
@@ -144,21 +157,25 @@ def summary(outcomes: list[Outcome]) -> list[dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repositories", nargs="+", type=Path)
+    parser.add_argument("repositories", nargs="*", type=Path)
+    parser.add_argument("--read", action="append", type=Path, default=[], help="Outcomes of an earlier run; add them.")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mode", action="append", choices=MODES, help="Twice for both, which is the default.")
     parser.add_argument("--json", action="store_true", help="One JSON document on standard output.")
     parser.add_argument("--outcomes", type=Path, help="Write every outcome there, a line each.")
     arguments = parser.parse_args()
-    chosen = cases(arguments.repositories, arguments.count, arguments.seed)
-    outcomes, model = asyncio.run(run(chosen, arguments.mode or list(MODES), Console(stderr=True)))
+    known = [Outcome(**json.loads(line)) for path in arguments.read for line in path.read_text("utf-8").splitlines()]
+    fresh: list[Outcome] = []
+    if arguments.repositories:
+        chosen = cases(arguments.repositories, arguments.count, arguments.seed)
+        fresh = asyncio.run(run(chosen, arguments.mode or list(MODES), Console(stderr=True)))
     if arguments.outcomes:
-        arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes), "utf-8")
+        arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in fresh), "utf-8")
+    outcomes = known + fresh
     report: dict[str, object] = {
-        "model": {"name": model.name, "hash": model.hash, "device": model.device},
-        "seed": arguments.seed,
-        "places": len(chosen),
+        "models": sorted({outcome.model for outcome in outcomes}),
+        "places": len({(outcome.path, outcome.offset) for outcome in outcomes}),
         "rows": summary(outcomes),
     }
     show(report, as_json=arguments.json)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from diffill.model.code.span import Kind, Span
 from diffill.model.request import (
     MAX_SPAN_CHARACTERS,
@@ -115,19 +117,28 @@ def ask(
     if span is None:
         return None
     prompt = build_prompt(span.prefix, span.suffix, tokenizer, related)
+    sent = _sent(span)
     request = DecodeRequest(
         prompt=pack_ids(prompt.ids),
         mode=mode,
         max_tokens=span.max_tokens if max_tokens is None else max_tokens,
         stop_at_line_end=span.stop_at_line_end,
         starts_with_space=prompt.cut.space,
-        span=span if len(window.text) <= MAX_SPAN_CHARACTERS else None,
-        guided=guided and window.syntax is not None and len(window.text) <= MAX_SPAN_CHARACTERS,
+        span=sent,
+        guided=guided and sent is not None and window.syntax is not None,
         document=key,
         trace=trace,
         candidates=candidates,
     )
     return Question(request=request, offset=offset, span=span, _window=window, _prompt=prompt, _indentation=indentation)
+
+
+def _sent(span: Span) -> Span | None:
+    """The span as it travels to the engine: valid UTF-8, which half a surrogate pair is not; None if it is too long."""
+    if len(span.prefix) + len(span.suffix) > MAX_SPAN_CHARACTERS:
+        return None
+    prefix, suffix = (text.encode("utf-8", "replace").decode("utf-8") for text in (span.prefix, span.suffix))
+    return msgspec.structs.replace(span, prefix=prefix, suffix=suffix)
 
 
 async def complete(

@@ -13,6 +13,7 @@ from diffill.lsp_server.documents import Document
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import MIDDLE, Tokenizer
+from diffill.model.wire import Decode, decode_client_message, encode_frame
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 
@@ -88,6 +89,19 @@ def test_a_huge_file_costs_no_more_than_its_window() -> None:
     assert run(far, "y = 0\n" * 1_000_000 + "x = |")[0].start == 6_000_004
     run(near, "y = 0\n" * 800 + "x = |")
     assert far.asked == near.asked
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [("x = '\ud83d'\ny = |", True), ("x = 1\n" * 200_000 + "y = |", True), ("'" + "x" * 50_000 + "'; y = |", False)],
+)
+def test_the_span_is_sent_where_it_fits_a_message(text: str, sent: bool) -> None:
+    engine = Engine("1")
+    assert run(engine, text, guided=True)[0].text == "1"
+    (request,) = engine.asked
+    assert (request.span is not None, request.guided) == (sent, sent)
+    assert request.problem(TOKENIZER.vocabulary_size) is None
+    assert decode_client_message(encode_frame(Decode(id=1, request=request))[4:]) == Decode(id=1, request=request)
 
 
 def test_an_offset_outside_the_text() -> None:

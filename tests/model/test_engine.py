@@ -183,18 +183,29 @@ def test_stop_at_the_end_of_a_line(mode: Mode) -> None:
     assert result.finish == "line"
 
 
+SPANS = [
+    # At the first line that begins further left; blank lines say nothing, nor does the line of the cursor.
+    (Span(kind="block", prefix="    ", suffix="", indentation=4), "x = 1\n    y\n\n    z\n  e", "nd\n"),
+    (Span(kind="block", prefix="  ", suffix="", indentation=2), "x = 1\n    y\n\n    z\n  end\n", ""),
+    # The bracket that closes the block belongs to it where the file lacks it.
+    (Span(kind="body", prefix="f() {\n  ", suffix="", indentation=2, language="go"), "a()\n}\n", "b()\n"),
+    (Span(kind="body", prefix="f() {\n  ", suffix="\n}", indentation=2, language="go"), "a()\n}", "\nb()\n"),
+    # A statement ends with its line, but not within brackets.
+    (Span(kind="statement", prefix="x = f(", suffix=")"), "a,\n  b)\n", "y = 2\n"),
+]
+
+
+@pytest.mark.parametrize(("span", "wanted", "rest"), SPANS)
 @pytest.mark.parametrize("mode", MODES)
-def test_stop_behind_the_block(mode: Mode) -> None:
-    """At the first line that begins further left; blank lines say nothing, nor does the line of the cursor."""
+def test_nothing_is_decoded_behind_the_end_of_the_span(mode: Mode, span: Span, wanted: str, rest: str) -> None:
     tokenizer = tiny_tokenizer()
-    block = tokenizer.encode("x = 1\n    y\n\n    z\n  end\n")
+    written = [*tokenizer.encode(wanted + rest), *[END_OF_MIDDLE] * 20]
     prompt = prompt_of([40], [])
-    network = ScriptedNetwork(tiny_config(), lambda seen: [*block, *[END_OF_MIDDLE] * 20][len(seen) - len(prompt)])
+    network = ScriptedNetwork(tiny_config(), lambda seen: written[max(0, len(seen) - len(prompt))])
     decoder = BlockDecoder(as_network(network), tokenizer=tokenizer, info=INFO)
-    for indent, wanted, finish in ((4, "x = 1\n    y\n\n    z\n  e", "span"), (2, tokenizer.decode(block), "eom")):
-        span = Span(kind="block", prefix="", suffix="", indentation=indent)
-        result = decoder.decode(msgspec.structs.replace(request_of(prompt, mode, 40), span=span))
-        assert (tokenizer.decode(unpack_ids(result.tokens)), result.finish) == (wanted, finish)
+    result = decoder.decode(msgspec.structs.replace(request_of(prompt, mode, 40), span=span))
+    assert (tokenizer.decode(unpack_ids(result.tokens)), result.finish) == (wanted, "span" if rest else "eom")
+    assert result.forward_passes <= len(wanted) + (not rest), "this network is never sure of two tokens at once"
 
 
 @pytest.mark.parametrize("mode", MODES)
