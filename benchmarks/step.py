@@ -22,7 +22,8 @@ import torch
 from benchmarks.report import show
 from diffill.model.checkpoint import load_checkpoint
 from diffill.model.config import DEFAULT_CHECKPOINT, ModelConfig
-from diffill.model.engine import BlockDecoder, load_decoder
+from diffill.model.decoder_loading import load_decoder
+from diffill.model.engine import BlockDecoder
 from diffill.model.fim import fim_prompt
 from diffill.model.loading import build_plain_network
 from diffill.model.network import PREFILL_TOKENS, Network, Part

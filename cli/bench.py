@@ -120,7 +120,7 @@ def _decoding(
         raise ValueError(f"code: {source} has only {len(holes)} places, a batch of {size} needs more")
     groups = [holes[at : at + size] for at in range(0, len(holes) - size + 1, size)]
 
-    from diffill.model.engine import load_decoder
+    from diffill.model.decoder_loading import load_decoder
 
     from .benchmark.latency import measure_latency
     from .benchmark.throughput import measure_throughput
@@ -181,8 +181,8 @@ def _with_directory(settings: EngineSettings, directory: Path) -> EngineSettings
 
 def _kernels(settings: EngineSettings, count: int) -> tuple[ModelInfo, list[KernelRow]]:
     from diffill.model.checkpoint import checkpoint_hash
+    from diffill.model.decoder_loading import model_info
     from diffill.model.device import choose_device
-    from diffill.model.engine import model_info
     from diffill.model.threads import FreeCores
 
     from .benchmark.kernels import Kernels, measure_speeds, operations

@@ -156,7 +156,10 @@ async def _ask(
         await client.close()
     if status.model is None:
         raise click.ClickException("engine: it is ready but names no model")
-    return Answer(completions=completions, result=engine.result, model=status.model, mode=mode, total_ms=total_ms)
+    model = status.model
+    if (used := model.mode_for(mode)) != mode:
+        click.echo(f"{model.name} has learned no {mode}: decoded as {used}", err=True)
+    return Answer(completions=completions, result=engine.result, model=model, mode=used, total_ms=total_ms)
 
 
 def load_tokenizer(checkpoint: Path) -> Tokenizer:

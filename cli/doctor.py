@@ -23,8 +23,6 @@ State = Literal["ok", "warn", "fail"]
 COLOURS: dict[State, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 # Instructions that multiply 8-bit numbers; without one of them int8 weights save memory but no time.
 INT8_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-RUNTIME_BYTES = 600_000_000
-"""Resident memory of the engine process before it holds a weight."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +78,7 @@ def diagnose(settings: EngineSettings) -> Diagnosis:
         _python(),
         torch_check,
         _processor(),
-        _memory(settings.checkpoint),
+        _memory(settings.checkpoint, torch),
         Check(name="accelerators", state="ok", detail=_accelerators(torch)),
         Check(name="device", state="ok" if device else "fail", detail=f"{device}: {reason}" if device else reason),
         _checkpoint(settings.checkpoint, torch),
@@ -112,17 +110,23 @@ def _processor() -> Check:
     return Check(name="processor", state=state, detail=f"{cores} cores; int8 instructions: {', '.join(found)}")
 
 
-def _memory(checkpoint: Path) -> Check:
-    import psutil
+def _memory(checkpoint: Path, torch: TorchReport | None) -> Check:
+    """Whether the model fits the device that is taken."""
+    from diffill.model.memory import TooLarge, footprint
 
-    available = psutil.virtual_memory().available
-    # Counted with four bytes a weight, which is the most that a device may want.
-    weights = 4 * sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
-    needed = RUNTIME_BYTES + weights
-    state: State = "ok" if available >= needed else "warn"
-    return Check(
-        name="memory", state=state, detail=f"{available / 1e9:.1f} GB free, at most {needed / 1e9:.1f} GB needed"
-    )
+    if torch is None or not torch.device:
+        return Check(name="memory", state="warn", detail="not known without a device")
+    try:
+        needed = footprint(checkpoint, torch.device)
+        smaller = needed.cache_within(torch.free_bytes)
+    except TooLarge as error:
+        return Check(name="memory", state="fail", detail=f"{torch.device}: {str(error).removeprefix('model: ')}")
+    except ValueError as error:  # said by the check of the checkpoint
+        return Check(name="memory", state="warn", detail=str(error).removeprefix("checkpoint: "))
+    free = f"{torch.free_bytes / 1e9:.1f} GB are free on {torch.device}"
+    if smaller is not None:
+        return Check(name="memory", state="warn", detail=f"{needed}; {free}, so the cache will be smaller")
+    return Check(name="memory", state="ok", detail=f"{needed}; {free}")
 
 
 def _accelerators(torch: TorchReport | None) -> str:
@@ -143,7 +147,11 @@ def _checkpoint(checkpoint: Path, torch: TorchReport | None) -> Check:
         return Check(name="checkpoint", state="warn", detail=f"{config.name} in {checkpoint}, not checked")
     if torch.checkpoint_problem:
         return Check(name="checkpoint", state="fail", detail=torch.checkpoint_problem.removeprefix("checkpoint: "))
-    detail = f"{config.name} {torch.checkpoint_hash} in {checkpoint}, every shard as listed"
+    detail = f"{config.name} {torch.checkpoint_hash} in {checkpoint}, every shard whole"
+    if not config.denoises:
+        detail += "; it has learned no mask, so every request is decoded as ar"
+    if torch.obstacle:
+        detail += f"; plain torch computes, the native program cannot: {torch.obstacle}"
     return Check(name="checkpoint", state="ok", detail=detail)
 
 

@@ -145,7 +145,7 @@ def holes(repo: Path, count: int, since: str | None, measurement: Measurement) -
 
 def load_decoder(checkpoint: Path, device: str, adapter: Path | None = None) -> Decoder:
     """The network in this process: an evaluation does not share the warm engine with people who type."""
-    from diffill.model.engine import load_decoder
+    from diffill.model.decoder_loading import load_decoder
 
     with one_line():
         return load_decoder(checkpoint=checkpoint, device=device, adapter=adapter)

@@ -30,10 +30,12 @@ def device_option(command: Command) -> Command:
 
 def checkpoint_option(command: Command) -> Command:
     return click.option(
+        "--model",
         "--checkpoint",
+        "checkpoint",
         metavar="DIR",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Checkpoint directory in place of the one that comes with Diffill.",
+        help="Checkpoint in place of the one that comes with Diffill: ours, or one in Hugging Face layout.",
     )(command)
 
 

@@ -25,6 +25,10 @@ class TorchReport(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     """The device that the engine takes; empty when the wanted one is not there."""
     reason: str
+    free_bytes: int
+    """Memory that this device has left."""
+    obstacle: str
+    """Why plain torch has to compute the model on a CPU; empty where the native program does, or a GPU."""
     checkpoint_hash: str
     checkpoint_problem: str
     """Why the checkpoint cannot be loaded; empty when it can."""
@@ -56,14 +60,17 @@ def _report(checkpoint: Path, wanted: str) -> TorchReport:
     import torch
 
     from diffill.model.checkpoint import checkpoint_hash, verify
-    from diffill.model.device import choose_device
+    from diffill.model.config import ModelConfig
+    from diffill.model.cpu import obstacle
+    from diffill.model.device import choose_device, free_bytes
 
     try:
         device, reason = choose_device(wanted)
     except ValueError as error:
         device, reason = "", str(error).removeprefix("device: ")
-    problem = digest = ""
+    problem = digest = slower = ""
     try:
+        slower = obstacle(ModelConfig.load(checkpoint)) if device == "cpu" else ""
         verify(checkpoint)
         digest = checkpoint_hash(checkpoint)
     except ValueError as error:
@@ -77,6 +84,8 @@ def _report(checkpoint: Path, wanted: str) -> TorchReport:
         threads=torch.get_num_threads(),
         device=device,
         reason=reason,
+        free_bytes=free_bytes(device) if device else 0,
+        obstacle=slower,
         checkpoint_hash=digest,
         checkpoint_problem=problem,
     )

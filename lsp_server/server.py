@@ -167,10 +167,15 @@ class Server(LanguageServer):
         from diffill.model.tokenizer import Tokenizer
 
         from .ignored import path_of
+        from .settings import Settings
 
-        device = self.session.settings.device if self.session else ""
+        chosen = self.session.settings if self.session else Settings()
         root = path_of(self._folders[0]) if self._folders else None
-        settings = EngineSettings.from_environment(device=device or None, place=root)
+        settings = EngineSettings.from_environment(
+            checkpoint=Path(chosen.model).expanduser() if chosen.model else None,
+            device=chosen.device or None,
+            place=root,
+        )
         tokenizer = Tokenizer.load(settings.checkpoint)
         _ = tokenizer.ends_line  # takes 0.1 s, which nobody's first key should wait for
         gc.freeze()  # what is loaded by now stays: looking through it again and again would hold up keys

@@ -21,6 +21,8 @@ class Settings:
     """How the model decodes."""
     device: str = ""
     """Where the engine runs (`cpu`, `cuda`, `mps`); empty leaves it to the environment, then to the machine."""
+    model: str = ""
+    """Directory of the checkpoint; empty leaves it to the environment, then to the one that comes with Diffill."""
     enable: Mapping[str, bool] = field(default_factory=lambda: {"*": True})
     """By language id; `*` stands for every language not named."""
     exclude: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ def _one_of(literal: object) -> tuple[Callable[[object], bool], str]:
 SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
     "mode": ("mode", *_one_of(Mode)),
     "device": ("device", lambda value: isinstance(value, str) and value != "", "the name of a device"),
+    "model": ("model", lambda value: isinstance(value, str), "the directory of a checkpoint"),
     "enable": ("enable", _is_language_map, "an object of language ids and true or false"),
     "exclude": ("exclude", _is_list_of_text, "a list of patterns"),
     "statistics": ("statistics", lambda value: isinstance(value, bool), "true or false"),

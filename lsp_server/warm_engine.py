@@ -86,6 +86,8 @@ class WarmEngine:
             return
         model = status.model
         name = f"{model.name} on {model.device}" if model else "ready"
+        if model is not None and len(model.modes) == 1:
+            log.info("every request is decoded as %s: the model has learned nothing else", model.modes[0])
         log.info("the engine is ready: %s", name)
         self._change(Readiness(state="ready", percentage=100, message=name, device=model.device if model else ""))
 

@@ -83,12 +83,15 @@ class KVCache:
 class PagePool:
     """All pages of a device, as many as its budget of bytes allows."""
 
-    def __init__(self, new_storage: Callable[[int], Tensor], *, capacity: int) -> None:
+    def __init__(self, new_storage: Callable[[int], Tensor], *, capacity: int, block: int = 1) -> None:
         """
         Args:
             new_storage: makes room for so many pages; the first dimension counts them.
+            block: tokens are shared by blocks of so many, where what a token is depends on the rest of its block.
         """
-        self._new_storage = new_storage
+        if PAGE_SLOTS % block:
+            raise ValueError(f"context_block: {block} does not divide {PAGE_SLOTS}")
+        self._new_storage, self._block = new_storage, block
         self.storage = new_storage(capacity)
         self.capacity = capacity
         self._free = list(range(capacity - 1, -1, -1))
@@ -129,18 +132,18 @@ class PagePool:
         return cache
 
     def fork(self, cache: KVCache, length: int) -> KVCache:
-        """Another cache with the first `length` tokens of an open one.
+        """Another cache with the first `length` tokens of an open one, or whole blocks of no more.
 
         Raises:
             CacheFull: there is no page left for what is shared only in part.
         """
         assert length <= cache.length
-        full, rest = divmod(length, PAGE_SLOTS)
+        full, rest = divmod(length - length % self._block, PAGE_SLOTS)
         other = KVCache(self, cache.variant)
         self._enter(other, cache.path[:full])
         if rest:
             try:
-                self._copy(other, int(cache.pages[full]), cache.tokens[full * PAGE_SLOTS : length])
+                self._copy(other, int(cache.pages[full]), cache.tokens[full * PAGE_SLOTS :][:rest])
             except CacheFull:
                 self.close(other)
                 raise
@@ -229,6 +232,7 @@ class PagePool:
         rest = prompt[len(path) * PAGE_SLOTS : (len(path) + 1) * PAGE_SLOTS]
         closest = max(parent.children.values(), key=lambda page: common_length(page.tokens, rest), default=None)
         common = common_length(closest.tokens, rest) if closest else 0
+        common -= common % self._block
         return path, closest if common else None, common
 
     def _enter(self, cache: KVCache, path: Sequence[Page]) -> None:

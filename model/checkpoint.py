@@ -19,6 +19,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .config import CONFIG_FILE, ModelConfig
+from .hugging_face.layout import is_hugging_face
+from .hugging_face.weights import read_weights, weights_hash
 from .tokenizer import Tokenizer
 
 WEIGHTS_FILE = "weights.json"
@@ -73,12 +75,14 @@ def save_checkpoint(
 def load_checkpoint(
     directory: Path, *, on_progress: Callable[[float], None] = lambda share: None
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Configuration and tensors as stored (int8 rows keep their scales).
+    """Configuration and tensors as stored (int8 rows keep their scales), ours or in Hugging Face layout.
 
     Raises:
         ValueError: anything missing, truncated, altered or not finite; one line that names the file.
     """
     config = ModelConfig.load(directory)
+    if is_hugging_face(directory):
+        return config, dict(read_weights(directory, config, on_progress=on_progress))
     shards = _shards(directory)
     tensors: dict[str, Tensor] = {}
     for done, (name, digest) in enumerate(shards.items(), start=1):
@@ -105,12 +109,18 @@ def load_checkpoint(
 
 def verify(directory: Path) -> None:
     """Check a checkpoint without building the network. Raises ValueError with one line."""
-    load_checkpoint(directory)
+    if is_hugging_face(directory):
+        for _ in read_weights(directory, ModelConfig.load(directory)):  # one at a time: all may not fit into memory
+            pass
+    else:
+        load_checkpoint(directory)
     Tokenizer.load(directory)
 
 
 def checkpoint_hash(directory: Path) -> str:
     """First 12 hexadecimal digits of the sha256 over the shards' listed sha256: the model's identity."""
+    if is_hugging_face(directory):
+        return weights_hash(directory)[:12]
     return hashlib.sha256("".join(_shards(directory).values()).encode()).hexdigest()[:12]
 
 

@@ -8,14 +8,38 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from .hugging_face.layout import is_hugging_face
+
 DEFAULT_CHECKPOINT = Path(__file__).parent / "default"
 CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """Slower rotations, by which a context is longer than the one first trained on."""
+
+    factor: float
+    """Every frequency is divided by it; with the three below, only the low ones are (Llama 3.1)."""
+    low_frequency_factor: float | None = None
+    high_frequency_factor: float | None = None
+    original_positions: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_kinds(self)
+        band = (self.low_frequency_factor, self.high_frequency_factor, self.original_positions)
+        if None in band and any(value is not None for value in band):
+            raise ValueError("low_frequency_factor, high_frequency_factor and original_positions belong together")
+
+
 KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
     "float": (int, float),
+    "bool": (bool,),
     "float | None": (int, float, type(None)),
     "int | None": (int, type(None)),
+    "tuple[int, ...]": (tuple,),
+    "RopeScaling | None": (RopeScaling, type(None)),
 }
 
 
@@ -34,6 +58,22 @@ class ModelConfig:
     rope_theta: float
     norm_epsilon: float
     max_positions: int
+    rope_scaling: RopeScaling | None = None
+    qkv_bias: bool = False
+    """Queries, keys and values have a bias (Qwen2)."""
+    qk_norm: bool = False
+    """Each head's query and key pass a norm before they are rotated (Qwen3)."""
+    tied_head: bool = True
+    """The head is the embedding."""
+    refused: tuple[int, ...] = ()
+    """Token ids that are never answers, besides the control ids."""
+    denoises: bool = True
+    """Whether it has learned MASK; without, `ar` is all there is."""
+    context_block: int = 1
+    """Finished text sees to the end of its block of so many tokens; 1 is causal, as our own weights are. More leave
+    `diffusion` as the only mode."""
+    shift: bool = False
+    """A masked place is predicted by the token before it."""
     block_size: int = 8
     """Tokens denoised together in `diffusion` mode; the size the model was trained with."""
     draft_size: int = 3
@@ -58,12 +98,7 @@ class ModelConfig:
     edit stage."""
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value: Any = getattr(self, item.name)
-            if type(value) not in KINDS[str(item.type)]:
-                raise ValueError(f"{item.name}: {value!r} is not of type {item.type}")
-            if isinstance(value, (int, float)) and not 0 < value < inf:
-                raise ValueError(f"{item.name}: {value} is not positive")
+        _check_kinds(self)
         if self.num_heads % self.num_key_value_heads:
             raise ValueError(
                 f"num_heads: {self.num_heads} is not a multiple of num_key_value_heads {self.num_key_value_heads}"
@@ -76,12 +111,16 @@ class ModelConfig:
 
     @classmethod
     def load(cls, directory: Path) -> ModelConfig:
-        """Read `config.json`.
+        """Read `config.json`, ours or that of a checkpoint in Hugging Face layout.
 
         Raises:
             ValueError: the file is missing, is not JSON, or has an unknown, missing or impossible key; one line that
                 names file and key.
         """
+        if is_hugging_face(directory):
+            from .hugging_face.shape import read_shape  # which is written in terms of this file
+
+            return read_shape(directory)
         path = directory / CONFIG_FILE
         try:
             values = json.loads(path.read_text("utf-8"))
@@ -94,9 +133,23 @@ class ModelConfig:
         if unknown := set(values) - {field.name for field in fields(cls)}:
             raise ValueError(f"checkpoint: {path} has an unknown key: {', '.join(sorted(unknown))}")
         try:
+            if isinstance(scaling := values.get("rope_scaling"), dict):
+                values["rope_scaling"] = RopeScaling(**scaling)
+            if isinstance(refused := values.get("refused"), list):
+                values["refused"] = tuple(refused)
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise ValueError(f"checkpoint: {path}: {error}") from None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def _check_kinds(record: ModelConfig | RopeScaling) -> None:
+    """Every value is of the type of its field, and every number positive."""
+    for item in fields(record):
+        value: Any = getattr(record, item.name)
+        if type(value) not in KINDS[str(item.type)]:
+            raise ValueError(f"{item.name}: {value!r} is not of type {item.type}")
+        if type(value) in (int, float) and not 0 < value < inf:
+            raise ValueError(f"{item.name}: {value} is not positive")

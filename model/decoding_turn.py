@@ -8,6 +8,10 @@ from typing import Any, Protocol
 from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Step
 
 
+class DeviceLost(Exception):
+    """The device computes no more, or has no memory left; another one may. One line, nothing of a prompt."""
+
+
 class Decoding:
     """One request between two forward passes. It is over when it has a `result` or an `error`."""
 
@@ -66,7 +70,11 @@ class Decoder(Protocol):
         ...
 
     def advance(self, decodings: Sequence[Decoding]) -> None:
-        """One forward pass for all of them together. What fails for one ends that one; what is raised ends all."""
+        """One forward pass for all of them together. What fails for one ends that one; what is raised ends all.
+
+        Raises:
+            DeviceLost: they can begin again on another device.
+        """
         ...
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 import weakref
@@ -14,19 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .adapter import load_adapter
 from .cache import PAGE_SLOTS, CacheFull, KVCache, common_length
-from .checkpoint import checkpoint_hash
 from .code.guide import Guide
-from .config import ModelConfig
-from .decoding import EDIT_MODES, MODES, Answer, Passes, Snapshot
+from .decoding import EDIT_MODES, MODES, Answer, Passes, Snapshot, decode_in_blocks
 from .decoding.answer import Refusal
 from .decoding.mending import MOST_ATTEMPTS, Mending
 from .decoding.passes import prefill, together
-from .decoding_turn import Decoding, decode_alone
-from .device import choose_device
-from .loading import adapted_network, load_network
-from .network import MAX_STEP_ROWS, PREFILL_TOKENS, Network, Part
+from .decoding_turn import Decoding, DeviceLost, decode_alone
+from .device import DEVICE_FAULTS, fault
+from .network import MAX_STEP_ROWS, PREFILL_TOKENS, Network, NotFinite, Part
 from .request import Alternative, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .residents import Residents
 from .threads import FreeCores
@@ -45,13 +40,23 @@ class BlockDecoder:
     """Implements `decoding_turn.Decoder` over a `Network`. Not thread-safe: one thread decodes."""
 
     def __init__(
-        self, network: Network, *, tokenizer: Tokenizer, info: ModelInfo, residents: Residents | None = None
+        self,
+        network: Network,
+        *,
+        tokenizer: Tokenizer,
+        info: ModelInfo,
+        residents: Residents | None = None,
+        arranged: Callable[[Sequence[int]], list[int]] = list,
+        cache_bytes: int | None = None,
     ) -> None:
         """
         Args:
             residents: adapters that requests may name; none where it is not given.
+            arranged: a prompt in the form that the weights were taught.
+            cache_bytes: for keys and values, where the device has less than is wanted for them.
         """
         self.network, self.info = network, info
+        self._arranged = arranged
         self._residents = residents
         self._variants = weakref.WeakValueDictionary({"": network})
         """Networks by variant of the weights; who decodes with one holds it."""
@@ -60,7 +65,7 @@ class BlockDecoder:
         spaceless = ~tokenizer.begins_with_space
         spaceless[END_OF_MIDDLE] = False
         self._spaceless = torch.from_numpy(spaceless).to(network.device)
-        self.pool = network.new_pool()
+        self.pool = network.new_pool() if cache_bytes is None else network.new_pool(cache_bytes, whole=False)
         self._promised = 0
         """Pages that requests under way may come to need, as if they shared none."""
         self._cores = FreeCores() if network.device.type == "cpu" else None
@@ -97,6 +102,8 @@ class BlockDecoder:
             return
         for decoding in served:
             decoding.resume([next(states) for _ in decoding.asked])
+            if isinstance(decoding.error, DEVICE_FAULTS):
+                raise DeviceLost(fault(decoding.error))
 
     def _with_room(self, decodings: Sequence[Decoding]) -> list[Decoding]:
         """Those that fit into the rows of one step, and have pages for it."""
@@ -123,11 +130,20 @@ class BlockDecoder:
         finally:
             self._promised -= pages
 
+    @contextlib.contextmanager
+    def _mistrusted(self) -> Generator[None, None, None]:
+        """When numbers break, none of the keys and values that led there may answer another request."""
+        try:
+            yield
+        except NotFinite:
+            self.pool.forget()
+            raise
+
     def _run_variants(self, parts: Sequence[Part]) -> list[Tensor]:
         """A step for each variant of the weights that the parts are decoded with, one after the other.
 
         Raises:
-            MemoryError: there is not enough for one of them.
+            MemoryError, DeviceLost: as `_run`.
         """
         states: dict[int, Tensor] = {}
         for variant in dict.fromkeys(part.cache.variant for part in parts):
@@ -141,6 +157,7 @@ class BlockDecoder:
 
         Raises:
             MemoryError: there is not enough for this step.
+            DeviceLost: the same on an accelerator, or it fails altogether.
         """
         for shrunk in (False, True):
             try:
@@ -149,6 +166,10 @@ class BlockDecoder:
                 if not shrunk:
                     logger.warning("out of memory: the cache gives half of its pages back")
                     self.pool.shrink()
+            except DEVICE_FAULTS as error:
+                raise DeviceLost(fault(error)) from None
+        if network.device.type != "cpu":
+            raise DeviceLost(f"{network.device.type} has no memory left")
         raise MemoryError("the device has no memory for this request")
 
     def _passes(
@@ -156,21 +177,24 @@ class BlockDecoder:
     ) -> Generator[list[Part], list[Tensor], DecodeResult]:
         if problem := request.problem(self.info.vocabulary_size):
             raise ValueError(problem)
+        prompt = self._arranged(unpack_ids(request.prompt))
+        if (end := len(prompt) + request.max_tokens) > (limit := self.network.config.max_positions):
+            raise ValueError(f"prompt: with {request.max_tokens} new tokens it ends at {end}, the model at {limit}")
         network, variant, adapter = yield from self._weights(request)
         began = time.perf_counter()
         pages = _pages(request)
         while self._promised and self._promised + pages > self.pool.capacity:
             yield []  # until others have ended: all that have begun can go on to their end
-        with self._promise(pages), contextlib.ExitStack() as caches:
+        with self._promise(pages), self._mistrusted(), contextlib.ExitStack() as caches:
 
             def opened(cache: KVCache) -> KVCache:
                 caches.callback(self.pool.close, cache)
                 return cache
 
-            *prompt, last = unpack_ids(request.prompt)
-            cache = opened(self.pool.open(prompt, variant))
+            known = prompt[: _whole(network, prompt)]
+            cache = opened(self.pool.open(known, variant))
             cached = cache.length
-            yield from together([prefill(cache, prompt[cached:])])
+            yield from together([prefill(cache, known[cached:])])
             prefilled = time.perf_counter()
 
             answer = self._answer(request)
@@ -183,24 +207,24 @@ class BlockDecoder:
                     on_step(_step(snapshot, passes))
 
             if request.max_tokens:
-                yield from together([_mode(network, request, cache, last, answer)], show)
+                yield from together([self._branch(network, request, cache, prompt, answer)], show)
             else:
                 answer.finish = "length"
             mending = Mending(answer, vocabulary_size=self.info.vocabulary_size, device=network.device)
             while (attempt := mending.next()) is not None:
-                text = [*prompt, last, *attempt.tokens]
+                text = [*prompt, *attempt.tokens]
                 cache = opened(self.pool.fork(cache, common_length(cache.tokens, text[:-1])))
                 passes += -(-(len(text) - 1 - cache.length) // PREFILL_TOKENS)  # what the cache does not hold of it
-                yield from together([_branch(network, request, cache, text, attempt)], show)
+                yield from together([self._branch(network, request, cache, text, attempt)], show)
                 mending.learn(attempt)
             answer = mending.best
             others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
             branches = []
             for other in others:
                 if other.finish is None:
-                    text = [*prompt, last, *other.tokens]
+                    text = [*prompt, *other.tokens]
                     fork = opened(self.pool.fork(cache, common_length(cache.tokens, text[:-1])))
-                    branches.append(_branch(network, request, fork, text, other))
+                    branches.append(self._branch(network, request, fork, text, other))
             yield from together(branches, show)
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
@@ -243,72 +267,24 @@ class BlockDecoder:
         self._variants[resident.variant] = resident.network
         return resident.network, resident.variant, resident.adapter.identity
 
-
-def _mode(network: Network, request: DecodeRequest, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
-    if request.draft:
-        return EDIT_MODES[request.mode](network, cache, last, answer, unpack_ids(request.draft))
-    return MODES[request.mode](network, cache, last, answer)
-
-
-def _branch(network: Network, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer) -> Passes[None]:
-    """The rest of an answer; `text` is the prompt and what there is of it."""
-    *before, last = text
-    yield from prefill(cache, before[cache.length :])
-    yield from _mode(network, request, cache, last, answer)
-
-
-def load_decoder(
-    *,
-    checkpoint: Path,
-    device: str = "auto",
-    adapter: Path | None = None,
-    on_progress: Callable[[float], None] = lambda share: None,
-) -> BlockDecoder:
-    """Load a checkpoint directory onto a device.
-
-    Args:
-        adapter: merged into the weights, in place of adapters that requests may name.
-
-    Raises:
-        ValueError: the checkpoint or the adapter is missing or broken, they do not belong together, or the device is
-            not there; one line.
-    """
-    if not checkpoint.is_dir():
-        raise ValueError(f"checkpoint: {checkpoint} is not a directory")
-    chosen, _ = choose_device(device)
-    tokenizer = Tokenizer.load(checkpoint)
-    loaded = load_adapter(adapter, base=checkpoint) if adapter else None
-    network = load_network(checkpoint, device=torch.device(chosen), adapter=loaded, on_progress=on_progress)
-    config = network.config
-    if tokenizer.vocabulary_size != config.vocabulary_size:
-        raise ValueError(
-            f"checkpoint: {checkpoint}: tokenizer.json has {tokenizer.vocabulary_size} tokens, "
-            f"config.json says {config.vocabulary_size}"
-        )
-    info = model_info(config, checkpoint_hash(checkpoint), chosen, adapter=loaded.identity if loaded else None)
-    residents = None if adapter else Residents(checkpoint, functools.partial(adapted_network, network, checkpoint))
-    return BlockDecoder(network, tokenizer=tokenizer, info=info, residents=residents)
+    def _branch(
+        self, network: Network, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer
+    ) -> Passes[None]:
+        """The rest of an answer; `text` is the prompt and what there is of it."""
+        whole = _whole(network, text)
+        yield from prefill(cache, text[cache.length : whole])
+        mode = self.info.mode_for(request.mode)
+        if network.config.context_block > 1:
+            yield from decode_in_blocks(network, cache, text[whole:], answer)
+        elif request.draft:
+            yield from EDIT_MODES[mode](network, cache, text[-1], answer, unpack_ids(request.draft))
+        else:
+            yield from MODES[mode](network, cache, text[-1], answer)
 
 
-def model_info(config: ModelConfig, hash_: str, device: str, *, adapter: str | None = None) -> ModelInfo:
-    """What a loaded checkpoint is, for those who ask."""
-    return ModelInfo(
-        name=config.name,
-        hash=hash_,
-        adapter=adapter,
-        device=device,
-        vocabulary_size=config.vocabulary_size,
-        block_size=config.block_size,
-        parameters=_parameters(config),
-    )
-
-
-def _parameters(config: ModelConfig) -> int:
-    """Weights of the matrices; the tied embedding counts once."""
-    attended = config.num_heads * config.head_size
-    key_values = 2 * config.num_key_value_heads * config.head_size
-    layer = config.hidden_size * (2 * attended + key_values + 3 * config.intermediate_size)
-    return config.vocabulary_size * config.hidden_size + config.num_layers * layer
+def _whole(network: Network, text: Sequence[int]) -> int:
+    """How much of a text is clean before it is gone on from: all but its last token, or the block of that."""
+    return (len(text) - 1) // network.config.context_block * network.config.context_block
 
 
 def _pages(request: DecodeRequest) -> int:

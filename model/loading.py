@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,19 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter, merge
-from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint
+from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint, quantize_rows
 from .config import ModelConfig
-from .cpu import packable, runs_here
+from .cpu import obstacle, packable, runs_here
 from .gpu.loading import load_gpu_network
+from .hugging_face.layout import is_hugging_face
+from .hugging_face.vocabulary import read_vocabulary
+from .hugging_face.weights import read_weights
 from .network import Network
 from .quantize import load_int8
 from .torch_network import TorchNetwork
 from .transformer import Transformer
+
+logger = logging.getLogger(__name__)
 
 
 def load_network(
@@ -39,7 +45,7 @@ def load_network(
     """
     compiling = threading.Thread(target=_compile_ahead, args=(directory, device), name="compile")
     compiling.start()  # while the weights are read, which leaves a core to it
-    config, tensors = load_checkpoint(directory, on_progress=on_progress)
+    config, tensors = _stored(directory, device, whole=adapter is not None, on_progress=on_progress)
     compiling.join()
     with torch.device("meta"):
         model = Transformer(config)
@@ -60,7 +66,7 @@ def adapted_network(network: Network, directory: Path, adapter: Adapter) -> Netw
     Raises:
         ValueError: the checkpoint cannot be read any more.
     """
-    config, tensors = load_checkpoint(directory)
+    config, tensors = _stored(directory, network.device, whole=True)
     merge(tensors, adapter)
     from .cpu.network import CpuNetwork
 
@@ -69,10 +75,41 @@ def adapted_network(network: Network, directory: Path, adapter: Adapter) -> Netw
     else:
         other = build_network(config, tensors, device=network.device)
         if isinstance(other, TorchNetwork) and isinstance(network, TorchNetwork):
-            other.model.embedding, other.model.norm = network.model.embedding, network.model.norm
+            for name in ("embedding", "norm", "head"):
+                setattr(other.model, name, getattr(network.model, name))
     tensors.clear()
     _give_back_memory()
     return other
+
+
+def _stored(
+    directory: Path,
+    device: torch.device,
+    *,
+    whole: bool,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Configuration and tensors as our checkpoints store them.
+
+    Those in Hugging Face layout come tensor by tensor in the form that the device wants, for all of them at once need
+    not fit twice.
+
+    Args:
+        whole: they are to be changed on the CPU before they go to the device.
+    """
+    if not is_hugging_face(directory):
+        return load_checkpoint(directory, on_progress=on_progress)
+    config = ModelConfig.load(directory)
+    int8 = device.type == "cpu" and read_vocabulary(directory).profile.int8
+    tensors: dict[str, Tensor] = {}
+    for name, weight in read_weights(directory, config, on_progress=on_progress):
+        if int8 and weight.dim() == 2:
+            tensors[name], tensors[name + SCALE_SUFFIX] = quantize_rows(weight.float())
+        elif device.type == "cpu" or whole:
+            tensors[name] = weight.float() if weight.dtype == torch.float16 else weight
+        else:
+            tensors[name] = weight.to(device, torch.bfloat16)
+    return config, tensors
 
 
 def _give_back_memory() -> None:
@@ -83,7 +120,10 @@ def _give_back_memory() -> None:
 
 def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> Network:
     """The fastest network of tensors as a checkpoint stores them; those that are packed otherwise are taken out."""
-    if device.type == "cpu" and runs_here(config) and packable(tensors):
+    why_not = obstacle(config) or ("" if packable(tensors) else "its weights are not int8")
+    if device.type == "cpu" and why_not:
+        logger.info("plain torch computes, the native program cannot: %s", why_not)
+    elif device.type == "cpu":
         from .cpu.network import CpuNetwork
 
         return CpuNetwork(config, tensors)

@@ -84,11 +84,11 @@ def block_mask_maker(compiled: bool) -> Callable[..., object]:
     return torch.compile(create_block_mask, dynamic=False) if compiled else create_block_mask
 
 
-def decoding_mask(*, context: int, clean: int, blocks: tuple[tuple[int, int], ...]) -> Tensor:
+def decoding_mask(*, context: int, clean: int, blocks: tuple[tuple[int, int], ...], context_block: int = 1) -> Tensor:
     """The same three parts for one decoding step over a cache.  # [T, context + T] bool
 
     The step's tokens are `clean` causal ones followed by noisy blocks; `blocks` gives for each its size and how many of
-    the step's clean tokens stand before it.
+    the step's clean tokens stand before it. Clean tokens see to the end of their block of `context_block`.
     """
     document = torch.zeros(context + clean + sum(size for size, _ in blocks), dtype=torch.long)
     block = torch.full_like(document, CLEAN)
@@ -98,5 +98,5 @@ def decoding_mask(*, context: int, clean: int, blocks: tuple[tuple[int, int], ..
         block[start : start + size] = index
         order[start : start + size] = context + before
         start += size
-    layout = StreamLayout(document=document[None], block=block[None], order=order[None])
+    layout = StreamLayout(document=document[None], block=block[None], order=order[None] // context_block)
     return dense_mask(layout)[0, 0, context:]

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from .cache import PAGE_SLOTS, KVCache, PagePool
 from .config import ModelConfig
+from .memory import CACHE_BYTES
 from .request import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
 from .tokenizer import DELETE, END_OF_MIDDLE, INSERT, NUM_CONTROL_IDS
 
-CACHE_BYTES = 256 << 20
-"""Budget for keys and values; more only where one request of the largest size would not fit."""
 PREFILL_TOKENS = 64
 """Prompt tokens a pass: large enough to be efficient, small enough that a cancel is obeyed within 20 ms."""
 MAX_STEP_ROWS = 512
@@ -129,20 +128,21 @@ class Network(ABC):
         """How many cores the next steps may run on."""
         torch.set_num_threads(count)
 
-    def new_pool(self, budget: int = CACHE_BYTES) -> PagePool:
-        """Room for keys and values within `budget` bytes, but for one request of the largest size at least."""
-        least = -(-MAX_POSITIONS // PAGE_SLOTS) + 1
-        return PagePool(self.new_storage, capacity=max(least, budget // self.page_bytes))
+    def new_pool(self, budget: int = CACHE_BYTES, *, whole: bool = True) -> PagePool:
+        """Room for keys and values within `budget` bytes, but if `whole` for one request of the largest size."""
+        least = -(-min(MAX_POSITIONS, self.config.max_positions + SCRATCH_TOKENS) // PAGE_SLOTS) + 1 if whole else 1
+        return PagePool(
+            self.new_storage, capacity=max(least, budget // self.page_bytes), block=self.config.context_block
+        )
 
     def new_cache(self) -> KVCache:
         """An empty cache in a pool of its own."""
         return self.new_pool(0).open([])
 
-    @staticmethod
-    def banned(*, labels: bool) -> list[int]:
-        """Control ids that are never answers."""
+    def banned(self, *, labels: bool) -> list[int]:
+        """Ids that are never answers."""
         answers = {END_OF_MIDDLE, DELETE, INSERT} if labels else {END_OF_MIDDLE}
-        return [index for index in range(NUM_CONTROL_IDS) if index not in answers]
+        return [*(index for index in range(NUM_CONTROL_IDS) if index not in answers), *self.config.refused]
 
 
 def ranked_answers(logits: Tensor, banned: Tensor, refused_first: Tensor | None, choices: int) -> Prediction:

@@ -38,15 +38,18 @@ def plain_int8_linear(x: Tensor, weight: Tensor, weight_scale: Tensor) -> Tensor
 class Int8Linear(nn.Module):
     """A linear layer over int8 rows."""
 
-    def __init__(self, weight: Tensor, scale: Tensor, *, packed: bool | None = None) -> None:
+    def __init__(
+        self, weight: Tensor, scale: Tensor, bias: Tensor | None = None, *, packed: bool | None = None
+    ) -> None:
         """
         Args:
             weight: int8 rows.  # [N, K]
             scale: one a row.  # fp32 [N]
+            bias: added to the product.  # fp32 [N]
             packed: force the packed kernel on or off; by default it runs where the CPU has VNNI.
         """
         super().__init__()
-        self.scale = scale.contiguous()
+        self.scale, self.bias = scale.contiguous(), bias
         self.packed = has_vnni() if packed is None else packed
         if self.packed:
             self.weight = torch.ops.onednn.qlinear_prepack(weight, None)
@@ -56,8 +59,12 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [..., K] -> [..., N]
         rows = x.reshape(-1, x.shape[-1])
-        if not self.packed:
-            return plain_int8_linear(rows, self.weight, self.scale).view(*x.shape[:-1], -1)
+        out = self._product(rows) if self.packed else plain_int8_linear(rows, self.weight, self.scale)
+        if self.bias is not None:
+            out += self.bias
+        return out.view(*x.shape[:-1], -1)
+
+    def _product(self, rows: Tensor) -> Tensor:  # [T, K] -> [T, N]
         activation, scale = quantize_tokens(rows)
         product = torch.ops.onednn.qlinear_pointwise(
             activation,
@@ -74,17 +81,16 @@ class Int8Linear(nn.Module):
             [],
             "",
         )
-        out: Tensor = product.mul_(scale)
-        return out.view(*x.shape[:-1], -1)
+        scaled: Tensor = product.mul_(scale)
+        return scaled
 
 
 class Int8Embedding(nn.Module):
-    """The tied embedding as int8 rows: a look-up on the way in, the head on the way out."""
+    """The embedding as int8 rows."""
 
     def __init__(self, weight: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.rows, self.scale = weight, scale
-        self.head = Int8Linear(weight, scale)
 
     def forward(self, tokens: Tensor) -> Tensor:  # [...] -> [..., D]
         return F.embedding(tokens, self.rows).float() * self.scale[tokens][..., None]
@@ -93,11 +99,19 @@ class Int8Embedding(nn.Module):
 def load_int8(model: Transformer, tensors: dict[str, Tensor]) -> None:
     """Replace the linears and the embedding of `model` by int8 ones; what is stored in floating point stays so."""
     matrices = [name for name in tensors if name + SCALE_SUFFIX in tensors]
+    rest = {name: tensor.float() for name, tensor in tensors.items() if not name.endswith(SCALE_SUFFIX)}
     for name in matrices:
-        path = name.removesuffix(".weight")
-        made = Int8Embedding if path == "embedding" else Int8Linear
-        parent = model.get_submodule(path.rpartition(".")[0])
-        setattr(parent, path.rpartition(".")[2], made(tensors[name], tensors[name + SCALE_SUFFIX]))
-    names = {*matrices, *(name + SCALE_SUFFIX for name in matrices)}
-    rest = {name: tensor.float() for name, tensor in tensors.items() if name not in names}
+        path, rows = name.removesuffix(".weight"), (tensors[name], tensors[name + SCALE_SUFFIX])
+        del rest[name]
+        if path == "embedding":
+            _replace(model, path, Int8Embedding(*rows))
+            if model.config.tied_head:
+                _replace(model, "head", Int8Linear(*rows))
+        else:
+            _replace(model, path, Int8Linear(*rows, rest.pop(path + ".bias", None)))
     model.load_state_dict(rest, assign=True)
+
+
+def _replace(model: Transformer, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, module)

@@ -6,7 +6,7 @@ Token ids travel as little-endian uint32 bytes: one buffer decodes in a microsec
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import numpy as np
@@ -159,6 +159,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary_size: int
     block_size: int
     parameters: int
+    modes: tuple[Mode, ...] = get_args(Mode)
+    """What the weights can do; a request in another mode is decoded in the first of these."""
+
+    def mode_for(self, wanted: Mode) -> Mode:
+        return wanted if wanted in self.modes else self.modes[0]
 
 
 class Cancelled(Exception):

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from .decoding_turn import Decoder, Decoding, decode_alone
+from .decoding_turn import Decoder, Decoding, DeviceLost, decode_alone
 from .request import Cancelled, DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from .wire import ErrorCode
 
@@ -63,18 +63,21 @@ class Scheduler:
 
     def __init__(
         self,
-        load: Loader,
-        *,
+        *loaders: Loader,
         on_state: Callable[[State], None] = lambda state: None,
         capacity: int = QUEUE_CAPACITY,
         stall_seconds: float = 300.0,
     ) -> None:
+        """
+        Args:
+            loaders: the second makes a decoder when the device of the first one is lost, and so on.
+        """
         self.state: State = "loading"
         self.progress = 0.0
         self.detail = "loading the weights"
         self.model: ModelInfo | None = None
         self.requests = 0
-        self._load = load
+        self._loaders = loaders
         self._on_state = on_state
         self._capacity = capacity
         self._stall_seconds = stall_seconds
@@ -135,23 +138,43 @@ class Scheduler:
     # On the decoding thread.
 
     def _work(self) -> None:
-        started = time.monotonic()
-        try:
-            decoder = self._load(self._set_progress)
-            self.detail = "first forward pass"
-            decode_alone(decoder, _one_block(decoder.info.block_size))
-        except BaseException as error:
-            self._post(self._load_failed, _load_problem(error))
-            return
-        self._post(self._loaded, decoder.info, time.monotonic() - started)
-        while True:
-            self._admit(decoder)
+        for load in self._loaders:
             try:
-                self._turn(decoder)
+                if (decoder := self._begin(load)) is None:
+                    return
+                while True:
+                    self._admit(decoder)
+                    self._turn(decoder)
+            except DeviceLost as error:
+                # Nobody's request is lost: all that had begun begins again on the next device.
+                with self._changed:
+                    self._active = dict.fromkeys(job for job in self._active if not job.ended)
+                lost = first_line(error)
+                self._post(self._lose, lost)
             except BaseException as error:
                 # What raised once may have left the cache or the device in any state: never decode with it again.
                 self._post(self._crash, f"{type(error).__name__} at {_site(error)}")
                 return
+        self._post(self._crash, lost)
+
+    def _begin(self, load: Loader) -> Decoder | None:
+        """A decoder that has run once, or None, and everybody knows why.
+
+        Raises:
+            DeviceLost: it got no further than its first pass.
+        """
+        started = time.monotonic()
+        try:
+            decoder = load(self._set_progress)
+            self.detail = "first forward pass"
+            decode_alone(decoder, _one_block(decoder.info.block_size))
+        except DeviceLost:
+            raise
+        except BaseException as error:
+            self._post(self._load_failed, _load_problem(error))
+            return None
+        self._post(self._loaded, decoder.info, time.monotonic() - started)
+        return decoder
 
     def _admit(self, decoder: Decoder) -> None:
         """Begin what waits, the most urgent first; at most `MAX_ACTIVE` of a priority or a more urgent one."""
@@ -198,6 +221,7 @@ class Scheduler:
 
     def _set_progress(self, fraction: float) -> None:
         self.progress = min(max(fraction, 0.0), 1.0)
+        self._heartbeat = time.monotonic()
 
     def _post(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process is about to end
@@ -209,6 +233,11 @@ class Scheduler:
         self.model, self.progress, self.detail = model, 1.0, ""
         logger.info("ready after %.1f s: %s %s on %s", seconds, model.name, model.hash, model.device)
         self._enter("ready")
+
+    def _lose(self, problem: str) -> None:
+        self.model, self.progress, self.detail = None, 0.0, f"{problem}; loading on another device"
+        logger.warning("device lost: %s", problem)
+        self._enter("loading")
 
     def _load_failed(self, problem: str) -> None:
         self.detail = problem

@@ -70,8 +70,9 @@ class Service:
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._connections: set[Connection] = set()
         self._leave: asyncio.TimerHandle | None = None
+        devices = ("auto", "cpu") if settings.device == "auto" else (settings.device,)
         self._scheduler = Scheduler(
-            functools.partial(load, settings.checkpoint, settings.device),
+            *(functools.partial(load, settings.checkpoint, device) for device in devices),
             on_state=self._state_changed,
             stall_seconds=settings.stall_seconds,
         )
@@ -217,7 +218,7 @@ def _remove_stale(path: Path) -> None:
 
 def _load_decoder(checkpoint: Path, device: str, on_progress: Callable[[float], None]) -> Decoder:
     # Imports torch, which takes seconds: the socket answers meanwhile.
-    from .engine import load_decoder
+    from .decoder_loading import load_decoder
 
     return load_decoder(checkpoint=checkpoint, device=device, on_progress=on_progress)
 

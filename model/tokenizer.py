@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
+from .hugging_face.layout import is_hugging_face
+
 TOKENIZER_FILE = "tokenizer.json"
 
 # The start model reserves ids 0-16 for itself; those it was hardly trained on carry our control tokens.
@@ -44,12 +46,18 @@ CONTROL_NAMES = {
 class Tokenizer:
     """Text to ids and back."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+    def __init__(self, backend: tokenizers.Tokenizer, *, foreign_size: int | None = None) -> None:
+        """
+        Args:
+            foreign_size: of a vocabulary of others, whose ids stand behind our control ids; see `hugging_face`.
+        """
         self._backend = backend
+        self._offset = 0 if foreign_size is None else NUM_CONTROL_IDS
+        self._foreign_size = foreign_size
 
     @classmethod
     def load(cls, directory: Path) -> Tokenizer:
-        """Read `tokenizer.json` of a checkpoint directory.
+        """Read `tokenizer.json` of a checkpoint directory, ours or one in Hugging Face layout.
 
         Raises:
             ValueError: the file is missing or is not a tokenizer.
@@ -57,6 +65,11 @@ class Tokenizer:
         path = directory / TOKENIZER_FILE
         if not path.is_file():
             raise ValueError(f"checkpoint: {path} is missing")
+        if is_hugging_face(directory):
+            from .hugging_face.vocabulary import read_vocabulary  # which is written in terms of this file
+
+            vocabulary = read_vocabulary(directory)
+            return cls(vocabulary.backend(), foreign_size=vocabulary.size - NUM_CONTROL_IDS)
         try:
             return cls(tokenizers.Tokenizer.from_file(str(path)))
         except Exception as error:  # the library raises bare Exception for every malformed file
@@ -79,6 +92,13 @@ class Tokenizer:
         return cls(backend)
 
     def save(self, directory: Path) -> None:
+        """Write `tokenizer.json`.
+
+        Raises:
+            ValueError: it is one of others, which would not be known as such beside our weights.
+        """
+        if self._foreign_size is not None:
+            raise ValueError("checkpoint: one in Hugging Face layout can be decoded and adapted, but not written anew")
         self._backend.save(str(directory / TOKENIZER_FILE), pretty=False)
 
     def encode(self, text: str) -> list[int]:
@@ -89,26 +109,26 @@ class Tokenizer:
         # Lone surrogates cannot be UTF-8; an editor may send one while a character is half typed.
         clean = text.encode("utf-8", "replace").decode("utf-8")
         ids: list[int] = self._backend.encode(clean, add_special_tokens=False).ids
-        return ids
+        return [index + self._offset for index in ids] if self._offset else ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`; control ids are dropped, a cut character becomes U+FFFD."""
         text: str = self._backend.decode(
-            [index for index in ids if index >= NUM_CONTROL_IDS], skip_special_tokens=False
+            [index - self._offset for index in ids if index >= NUM_CONTROL_IDS], skip_special_tokens=False
         )
         return text
 
     @cached_property
     def vocabulary_size(self) -> int:
-        size: int = self._backend.get_vocab_size()
-        return size
+        size: int = self._backend.get_vocab_size() if self._foreign_size is None else self._foreign_size
+        return size + self._offset
 
     @cached_property
     def begins_with_space(self) -> np.ndarray:
         """Whether a token's text begins with a space.  # [V] bool"""
         flags = np.zeros(self.vocabulary_size, dtype=bool)
         for token, index in self._backend.get_vocab().items():
-            flags[index] = token.startswith("Ġ")  # byte-level spelling of a space
+            flags[index + self._offset] = token.startswith("Ġ")  # byte-level spelling of a space
         return flags
 
     @cached_property
@@ -116,5 +136,5 @@ class Tokenizer:
         """Whether a token's text holds a newline.  # [V] bool"""
         flags = np.zeros(self.vocabulary_size, dtype=bool)
         for token, index in self._backend.get_vocab().items():
-            flags[index] = "Ċ" in token  # byte-level spelling of \n
+            flags[index + self._offset] = "Ċ" in token  # byte-level spelling of \n
         return flags

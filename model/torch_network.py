@@ -54,13 +54,12 @@ class TorchNetwork(Network):
     def predict(
         self, states: Tensor, refused_first: Tensor | None = None, choices: int = 1, *, labels: bool = False
     ) -> Prediction:
-        head = getattr(self.model.embedding, "head", None)
-        logits: Tensor = (self.model.logits(states) if head is None else head(states)).float()  # [R, V]
+        logits = self.model.logits(states).float()  # [R, V]
         return ranked_answers(logits, self._banned[labels], refused_first, choices)
 
     def _attention(self, parts: Sequence[Part]) -> Attention:
         """Attention of each part over its whole context (always visible) and over itself (under a mask)."""
-        sequences = [_Sequence(part, self.device) for part in parts]
+        sequences = [_Sequence(part, self.device, self.config.context_block) for part in parts]
 
         def attend(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             attended, start = torch.empty_like(query), 0
@@ -77,11 +76,11 @@ class TorchNetwork(Network):
 class _Sequence:
     """One part of the step: where its slots are, and who sees whom."""
 
-    def __init__(self, part: Part, device: torch.device) -> None:
+    def __init__(self, part: Part, device: torch.device, context_block: int) -> None:
         self.storage = part.cache.storage
         self.context, self.length = part.cache.length, len(part.tokens)
         shape = tuple((len(block.tokens), block.before) for block in part.blocks)
-        self.hidden = ~_step_mask(len(part.clean), shape).to(device)  # [T, T]
+        self.hidden = ~_step_mask(len(part.clean), shape, context_block).to(device)  # [T, T]
         self.pages = torch.from_numpy(part.cache.pages[: part.cache.page_count]).long().to(device)
         slots = torch.arange(self.context, self.context + self.length, device=device)
         self.own_pages, self.offsets = self.pages[slots // PAGE_SLOTS], slots % PAGE_SLOTS
@@ -113,6 +112,6 @@ class _Sequence:
 
 
 @lru_cache(maxsize=256)
-def _step_mask(clean: int, blocks: tuple[tuple[int, int], ...]) -> Tensor:
-    """Who sees whom inside a step; the context before it is seen by all.  # [T, T] bool"""
-    return decoding_mask(context=0, clean=clean, blocks=blocks)
+def _step_mask(clean: int, blocks: tuple[tuple[int, int], ...], context_block: int) -> Tensor:
+    """Who sees whom inside a step; the context before it, which ends with a block, is seen by all.  # [T, T] bool"""
+    return decoding_mask(context=0, clean=clean, blocks=blocks, context_block=context_block)

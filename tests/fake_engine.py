@@ -15,7 +15,8 @@ DIFFILL_FAKE_LOAD_ERROR     loading fails with this ValueError
 DIFFILL_FAKE_HANG           seconds that a prefix ending in HANG sleeps in one forward pass (default 3600)
 
 A prefix that ends in one of these makes the decoder misbehave: RAISE (an unexpected exception), REFUSE (a ValueError),
-KILL (the process kills itself with SIGKILL), HANG (a forward pass that does not return). With DIFFILL_FAKE_ONCE, the
+KILL (the process kills itself with SIGKILL), HANG (a forward pass that does not return), MEMORY (no memory for this
+request), NAN (numbers that are none), LOSE (a device that is gone, unless it is the CPU). With DIFFILL_FAKE_ONCE, the
 path of a file, it misbehaves once: it removes the file, and behaves when there is none, so that a repetition succeeds.
 Steps, `max_tokens` and `stop_at_line_end` work as in the real decoder. The first decode, by which the process sees that
 it is ready, is always fast.
@@ -31,7 +32,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.model.decoding_turn import Decoding
+from diffill.model.decoding_turn import Decoding, DeviceLost
 from diffill.model.request import (
     DecodeRequest,
     DecodeResult,
@@ -47,6 +48,7 @@ from diffill.model.tokenizer import MASK, PREFIX, Tokenizer
 BLOCK = 4
 LOOKED_AT = 64
 """Tokens."""
+FAULTS = ("RAISE", "REFUSE", "KILL", "HANG", "MEMORY", "NAN")
 
 
 class FakeDecoder:
@@ -63,6 +65,7 @@ class FakeDecoder:
             parameters=0,
         )
         self._tokenizer = tokenizer
+        self._is_cpu = device == "cpu"
         self._warm = False
 
     def begin(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> Decoding:
@@ -71,6 +74,8 @@ class FakeDecoder:
     def advance(self, decodings: Sequence[Decoding]) -> None:
         for decoding in decodings:
             decoding.resume(None)
+            if isinstance(decoding.error, DeviceLost):
+                raise decoding.error
 
     def _passes(
         self, request: DecodeRequest, on_step: Callable[[Step], None] | None
@@ -79,6 +84,9 @@ class FakeDecoder:
             self._warm = True
             return self._result([], "eom", 0)
         prefix = self._prefix(request)
+        if prefix.endswith("LOSE") and not self._is_cpu:
+            yield
+            raise DeviceLost("the fake is unplugged")
         self._misbehave(prefix)
         answer, finish = self._answer(prefix, request)
         blocks = [answer[start : start + BLOCK] for start in range(0, len(answer), BLOCK)]
@@ -124,7 +132,7 @@ class FakeDecoder:
         return ids, finish
 
     def _misbehave(self, prefix: str) -> None:
-        fault = next((word for word in ("RAISE", "REFUSE", "KILL", "HANG") if prefix.endswith(word)), None)
+        fault = next((word for word in FAULTS if prefix.endswith(word)), None)
         if fault is None:
             return
         if once := os.environ.get("DIFFILL_FAKE_ONCE"):
@@ -136,6 +144,10 @@ class FakeDecoder:
             raise RuntimeError(f"this message quotes the prompt: {prefix}")
         if fault == "REFUSE":
             raise ValueError("mode: the fake refuses it")
+        if fault == "MEMORY":
+            raise MemoryError("the fake has none left")
+        if fault == "NAN":
+            raise ArithmeticError("the network's output is not a number")
         if fault == "KILL":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(float(os.environ.get("DIFFILL_FAKE_HANG", "3600")))

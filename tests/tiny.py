@@ -41,7 +41,7 @@ def tiny_config(**changes: Any) -> ModelConfig:
         "head_size": 32,
         "rope_theta": 10_000.0,
         "norm_epsilon": 1e-5,
-        "max_positions": 4096,
+        "max_positions": 16_384,
     }
     return ModelConfig(**(values | changes))
 

@@ -84,7 +84,7 @@ def stream_loss(
         # The head only where something is to be learned. MASK is never an answer.
         total, nats = linear_cross_entropy(
             states[places],
-            model.embedding.weight,
+            model.head_weight,
             target[places],
             weight[places],
             forbidden=MASK,

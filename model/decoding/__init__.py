@@ -16,6 +16,7 @@ from .answer import Answer, Passes, Snapshot
 from .autoregressive import decode_autoregressive
 from .diffusion import decode_diffusion
 from .edit import EDIT_MODES
+from .in_blocks import decode_in_blocks
 from .verify import decode_verify
 
 DecodingMode = Callable[[Network, KVCache, int, Answer], Passes[None]]
@@ -27,4 +28,4 @@ MODES: dict[Mode, DecodingMode] = {
     "diffusion": decode_diffusion,
 }
 
-__all__ = ["EDIT_MODES", "MODES", "Answer", "DecodingMode", "Passes", "Snapshot"]
+__all__ = ["EDIT_MODES", "MODES", "Answer", "DecodingMode", "Passes", "Snapshot", "decode_in_blocks"]

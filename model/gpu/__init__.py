@@ -32,6 +32,8 @@ def unsupported(config: ModelConfig, names: Iterable[str]) -> str | None:
         return f"more than {QUERY_ROWS} heads share a key head"
     if config.hidden_size % 16 or config.intermediate_size % 16:
         return "a size is no multiple of 16"
+    if config.context_block > 1:
+        return "its clean tokens see none behind them"
     others = {name.removesuffix(SCALE_SUFFIX) for name in names} ^ _names(config)
     return f"it has other weights than a Llama with a tied head: {min(others)}" if others else None
 

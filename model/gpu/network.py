@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..cache import PAGE_SLOTS, PagePool
 from ..config import ModelConfig
-from ..network import CACHE_BYTES, Network, NotFinite, Part, Prediction, ranked_answers
+from ..memory import CACHE_BYTES
+from ..network import Network, NotFinite, Part, Prediction, ranked_answers
 from .attention import tile_tokens
 from .graphs import Capture, GraphRunner
 from .inputs import StepInputs
@@ -63,9 +64,9 @@ class GpuNetwork(Network):
     def new_storage(self, pages: int) -> Tensor:
         return torch.empty(self.new_storage_shape(pages), dtype=torch.bfloat16, device=self.device)
 
-    def new_pool(self, budget: int = CACHE_BYTES) -> PagePool:
+    def new_pool(self, budget: int = CACHE_BYTES, *, whole: bool = True) -> PagePool:
         """As `Network.new_pool`; the first one also records the usual steps."""
-        pool = super().new_pool(budget)
+        pool = super().new_pool(budget, whole=whole)
         if not self._warm:
             self._warm = True
             for shape in WARM:

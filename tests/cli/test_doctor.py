@@ -9,6 +9,7 @@ import torch
 
 from diffill.cli.torch_probe import probe
 from tests.command_line import fake_engine, run
+from tests.hugging_face import change, model_of, save
 
 
 def diagnose(*arguments: str, **environment: str) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -42,6 +43,19 @@ def test_a_runtime_directory_open_to_others_is_a_failure(tmp_path: Path) -> None
     status, _, states = diagnose(DIFFILL_RUNTIME_DIR=str(tmp_path))
     assert status == 1
     assert states["runtime directory"] == "fail"
+
+
+def test_a_model_in_hugging_face_layout_is_judged_before_it_is_loaded(tmp_path: Path) -> None:
+    checkpoint = save(tmp_path / "small", model_of("qwen3"))
+    with fake_engine() as environment:
+        _, document, states = diagnose("--model", str(checkpoint), "--device", "cpu", **environment)
+        details = {check["name"]: check["detail"] for check in document["checks"]}
+        assert states["checkpoint"] == "ok"
+        assert "decoded as ar" in details["checkpoint"] and "plain torch computes" in details["checkpoint"]
+        assert "weights 0.0 GB" in details["memory"]
+        change(checkpoint, hidden_size=1 << 20)  # more than any machine has
+        status, document, states = diagnose("--model", str(checkpoint), "--device", "cpu", **environment)
+    assert (status, document["usable"], states["memory"]) == (1, False, "fail")
 
 
 def test_a_running_engine_is_shown() -> None:

@@ -19,7 +19,7 @@ def test_llama_cpp_goes_on_as_we_do() -> None:
     pytest.importorskip("xllamacpp", reason="needs the extra: pip install 'diffill[bench]'")
     pytest.importorskip("gguf", reason="needs the extra: pip install 'diffill[bench]'")
     from diffill.cli.benchmark.llama_cpp import llama_cpp
-    from diffill.model.engine import load_decoder
+    from diffill.model.decoder_loading import load_decoder
 
     tokenizer = Tokenizer.load(DEFAULT_CHECKPOINT)
     decoder = load_decoder(checkpoint=DEFAULT_CHECKPOINT, device="cpu")

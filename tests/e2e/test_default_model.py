@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.model.engine import BlockDecoder, load_decoder
+from diffill.model.decoder_loading import load_decoder
+from diffill.model.engine import BlockDecoder
 from diffill.model.fim import fim_prompt
 from diffill.model.request import DecodeRequest, DecodeResult, Mode, pack_ids
 from diffill.model.tokenizer import Tokenizer

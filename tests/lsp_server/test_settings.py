@@ -36,6 +36,7 @@ def test_all_settings_are_read() -> None:
         ("mode", ["ar"]),
         ("device", 3),
         ("device", ""),
+        ("model", 3),
         ("enable", True),
         ("enable", {"python": "yes"}),
         ("maxTokens", 0),

@@ -12,7 +12,7 @@ from diffill.model.adapter import base_of, load_adapter, merge
 from diffill.model.adapter_manifest import MANIFEST_FILE, Base
 from diffill.model.checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint
 from diffill.model.config import ModelConfig
-from diffill.model.engine import load_decoder
+from diffill.model.decoder_loading import load_decoder
 from diffill.model.request import DecodeRequest, pack_ids
 from diffill.model.tokenizer import MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX
 from tests.adapters import tiny_factors, write_adapter

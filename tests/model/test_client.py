@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
@@ -171,6 +172,38 @@ def test_a_request_that_kills_every_engine_is_given_up(settings: EngineSettings,
         with pytest.raises(EngineError, match="keeps failing") as caught:
             await client.decode(request("x"))
         assert caught.value.code == "unavailable"
+
+    run(settings, test)
+
+
+def test_a_device_that_disappears_costs_no_request_and_no_process(settings: EngineSettings) -> None:
+    """The GPU was the engine's own choice: the same process goes on on the CPU, and nobody is told of it but status."""
+
+    async def test(client: EngineClient) -> None:
+        before = await client.wait_ready()
+        lost, other = await asyncio.gather(client.decode(request("LOSE")), client.decode(request("x")))
+        assert lost.finish == other.finish == "eom"
+        after = await client.wait_ready()
+        assert (after.pid, after.state) == (before.pid, "ready")
+
+    run(dataclasses.replace(settings, device="auto"), test)
+
+
+@pytest.mark.parametrize(("fault", "code"), [("MEMORY", "busy"), ("NAN", "unavailable"), ("REFUSE", "bad_request")])
+def test_what_is_wrong_with_one_request_disturbs_no_other(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch, fault: str, code: str
+) -> None:
+    monkeypatch.setenv("DIFFILL_FAKE_ANSWER", LONG_ANSWER)
+    monkeypatch.setenv("DIFFILL_FAKE_DELAY", "0.005")
+
+    async def test(client: EngineClient) -> None:
+        first = await pid(client)
+        others = [await running_decode(client, long_request(trace=True, document=str(number))) for number in range(2)]
+        with pytest.raises(EngineError) as caught:
+            await client.decode(request(f"SECRET {fault}"))
+        assert caught.value.code == code and "SECRET" not in caught.value.message
+        assert [(await other).finish for other in others] == ["length", "length"]
+        assert await pid(client) == first
 
     run(settings, test)
 

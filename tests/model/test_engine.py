@@ -13,9 +13,10 @@ import torch
 from diffill.model.cache import CacheFull, PagePool
 from diffill.model.checkpoint import checkpoint_hash
 from diffill.model.code.span import Span
-from diffill.model.decoding_turn import Decoding
+from diffill.model.decoder_loading import load_decoder
+from diffill.model.decoding_turn import Decoding, DeviceLost
 from diffill.model.device import choose_device
-from diffill.model.engine import BlockDecoder, load_decoder
+from diffill.model.engine import BlockDecoder
 from diffill.model.network import PREFILL_TOKENS, NotFinite, Part
 from diffill.model.request import (
     MAX_NEW_TOKENS,
@@ -426,6 +427,41 @@ def test_broken_numbers_end_the_request_only(monkeypatch: pytest.MonkeyPatch) ->
             decoder.advance(decodings)
     assert isinstance(decodings[1].error, NotFinite)
     assert said(finish(decoder, decodings[:1])[0]) == said(new_decoder().decode(good))
+
+
+def test_broken_numbers_leave_nothing_behind_that_others_would_reuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = new_decoder()
+    wanted = request_of(prompt_of(text(90, 1), text(40, 1)))
+    run = NETWORK.run
+
+    def broken(parts: Sequence[Part]) -> list[torch.Tensor]:
+        states = run(parts)
+        for part in parts:
+            part.cache.storage.view(torch.uint8)[part.cache.pages[: part.cache.page_count]] = 0xFF  # not a number
+        return [torch.full_like(state, torch.nan) for state in states]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NETWORK, "run", broken)
+        with pytest.raises(NotFinite):
+            decoder.decode(wanted)
+    again = decoder.decode(wanted)
+    assert again.cached_tokens == 0
+    assert said(again) == said(new_decoder().decode(wanted))
+
+
+@pytest.mark.parametrize("fault", [torch.AcceleratorError("unplugged"), torch.OutOfMemoryError("none left")], ids=repr)
+def test_what_an_accelerator_cannot_go_on_from_is_a_lost_device(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    decoder = new_decoder()
+
+    def gone(parts: Sequence[Part]) -> list[torch.Tensor]:
+        raise fault
+
+    monkeypatch.setattr(NETWORK, "device", torch.device("cuda"))
+    monkeypatch.setattr(NETWORK, "run", gone)
+    with pytest.raises(DeviceLost, match=r"unplugged|no memory left"):
+        decoder.decode(request_of(text(30, 1)))
 
 
 def test_verify_is_ar_on_a_thousand_random_prompts() -> None:

@@ -9,7 +9,6 @@ from torch import Tensor
 from diffill.model.checkpoint import SCALE_SUFFIX, quantize_rows
 from diffill.model.quantize import (
     ZERO_POINT,
-    Int8Embedding,
     Int8Linear,
     has_vnni,
     load_int8,
@@ -112,13 +111,17 @@ def test_rows_of_weights_round_to_nearest() -> None:
 
 
 def test_tied_embedding_looks_up_and_scores_with_the_same_rows() -> None:
-    rows, scale = quantize_rows(random(20, 64))
-    embedding = Int8Embedding(rows, scale)
+    config = tiny_config()
+    stored = tiny_weights(config)
+    rows, scale = quantize_rows(stored["embedding.weight"])
+    with torch.device("meta"):
+        model = Transformer(config)
+    load_int8(model, stored | {"embedding.weight": rows, "embedding.weight" + SCALE_SUFFIX: scale})
     wanted = rows.float() * scale[:, None]
     tokens = torch.tensor([[3, 19], [0, 3]])
-    assert torch.equal(embedding(tokens), wanted[tokens])
+    assert torch.equal(model.embedding(tokens), wanted[tokens])
     states = random(4, 64, seed=5)
-    scores = embedding.head(states)
+    scores = model.logits(states)
     assert float((scores - states @ wanted.t()).norm() / scores.norm()) < 0.02
 
 

@@ -15,7 +15,8 @@ from diffill.model.adapter import load_adapter
 from diffill.model.adapter_store import BASE, AdapterStore
 from diffill.model.client import EngineClient, EngineError, EngineSettings
 from diffill.model.config import ModelConfig
-from diffill.model.engine import BlockDecoder, load_decoder
+from diffill.model.decoder_loading import load_decoder
+from diffill.model.engine import BlockDecoder
 from diffill.model.request import DecodeRequest, Mode, pack_ids
 from diffill.model.tokenizer import MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX
 from tests.adapters import tiny_factors, write_adapter

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
-from diffill.model.decoding_turn import Decoding
+from diffill.model.decoding_turn import Decoding, DeviceLost
 from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from diffill.model.scheduler import MAX_ACTIVE, Failure, Job, Scheduler, State
 
@@ -34,12 +35,12 @@ def result(first_token: int) -> DecodeResult:
 class SteppedDecoder:
     """Every forward pass waits for `allow`; the answer is the prompt's only token."""
 
-    info = MODEL
-
     def __init__(self) -> None:
+        self.info = MODEL
         self.allow = threading.Semaphore(0)
         self.started: list[int] = []
         self.fault: BaseException | None = None
+        self.lost: DeviceLost | None = None
         self.decodes = 0
         self.turns: list[int] = []
         """How many decodings shared each forward pass."""
@@ -52,6 +53,8 @@ class SteppedDecoder:
         self.turns.append(len(decodings))
         if self.decodes > 1:
             self.allow.acquire()
+        if self.lost:
+            raise self.lost
         for decoding in decodings:
             decoding.resume(None)
 
@@ -290,6 +293,45 @@ def test_anything_else_ends_every_job_and_the_decoder_is_never_used_again(fault:
         scheduler.submit(late.job)
         assert late.code == "engine_dead"
         assert states == ["ready", "crashed"] and len(decoder.passes) == len(set(decoder.passes))
+
+    run(test)
+
+
+def test_on_a_lost_device_all_that_had_begun_begins_again_on_the_next() -> None:
+    async def test() -> None:
+        states: list[State] = []
+        gpu, cpu = SteppedDecoder(), SteppedDecoder()
+        cpu.info = msgspec.structs.replace(MODEL, device="other")
+        scheduler = Scheduler(lambda on_progress: gpu, lambda on_progress: cpu, on_state=states.append)
+        scheduler.start()
+        tickets = [Ticket(1, trace=True), Ticket(2), Ticket(3)]
+        for ticket in tickets:
+            scheduler.submit(ticket.job)
+        gpu.allow.release()
+        await until(lambda: tickets[0].steps == [1])
+        scheduler.end(tickets[2].job, Failure(code="cancelled", message=""))
+        gpu.lost = DeviceLost("unplugged")
+        gpu.allow.release()
+        cpu.allow.release(10)
+        for ticket in tickets:
+            await ticket.ended.wait()
+        assert [ticket.code for ticket in tickets] == ["done", "done", "cancelled"]
+        assert cpu.started == [1, 2], "what was cancelled meanwhile is not begun again"
+        assert states == ["ready", "loading", "ready"] and scheduler.model == cpu.info
+
+    run(test)
+
+
+def test_a_device_lost_for_good_is_a_crash() -> None:
+    async def test() -> None:
+        decoder = SteppedDecoder()
+        scheduler = await ready(decoder)
+        decoder.lost = DeviceLost("unplugged")
+        ticket = Ticket(1)
+        scheduler.submit(ticket.job)
+        decoder.allow.release(10)
+        await ticket.ended.wait()
+        assert ticket.outcomes == [Failure(code="engine_dead", message="the engine stopped: unplugged")]
 
     run(test)
 

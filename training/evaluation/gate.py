@@ -12,8 +12,8 @@ import msgspec
 
 from diffill.model.checkpoint import checkpoint_hash
 from diffill.model.config import ModelConfig
+from diffill.model.decoder_loading import load_decoder
 from diffill.model.decoding_turn import Decoder
-from diffill.model.engine import load_decoder
 from diffill.model.request import Mode, ModelInfo
 from diffill.model.tokenizer import Tokenizer
 from diffill.model.wire import build

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from diffill.model.config import CONFIG_FILE, ModelConfig
-from diffill.model.engine import load_decoder
+from diffill.model.decoder_loading import load_decoder
 from diffill.model.request import Mode, ModelInfo
 from diffill.model.tokenizer import Tokenizer
 

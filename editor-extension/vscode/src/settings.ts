@@ -25,6 +25,7 @@ const SERVER_SETTINGS = [
   "exclude",
   "mode",
   "device",
+  "model",
   "alternatives",
   "confidence",
   "delay",

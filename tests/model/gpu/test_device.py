@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffill.model.engine import BlockDecoder, load_decoder, model_info
+from diffill.model.decoder_loading import load_decoder, model_info
+from diffill.model.engine import BlockDecoder
 from diffill.model.gpu.graphs import cuda_graphs
 from diffill.model.gpu.network import GpuNetwork
 from diffill.model.gpu.self_check import first_problem

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from diffill.model.cache import PAGE_SLOTS, KVCache, PagePool
-from diffill.model.engine import BlockDecoder, model_info
+from diffill.model.decoder_loading import model_info
+from diffill.model.engine import BlockDecoder
 from diffill.model.gpu.network import GpuNetwork
 from diffill.model.gpu.self_check import first_problem
 from diffill.model.network import Block, NotFinite, Part
