@@ -37,6 +37,15 @@ day = click.DateTime(["%Y-%m-%d"])
 @click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
 @click.option("--full", is_flag=True, help="Train all weights; --out gets a whole checkpoint in place of an adapter.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="2e-3, with --full 1e-4, by default.")
+@click.option("--shard", is_flag=True, help="Under torchrun: share out the weights among the processes, too (FSDP2).")
+@click.option(
+    "--save-every",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How much a run that is killed may lose.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
@@ -69,6 +78,8 @@ def finetune(
     epochs: int,
     rank: int,
     full: bool,
+    shard: bool,
+    save_every: float,
     learning_rate: float | None,
     seed: int,
     device: str,
@@ -91,6 +102,7 @@ def finetune(
         from diffill.model.device import choose_device
         from diffill.training.finetune.plan import FULL_LEARNING_RATE, LEARNING_RATE, FinetuneConfig, plan
         from diffill.training.lora import LoraConfig
+        from diffill.training.processes import leads
 
         config = FinetuneConfig(
             repository=repo,
@@ -103,6 +115,8 @@ def finetune(
             device=choose_device(device)[0],
             lora=LoraConfig(rank=rank),
             full=full,
+            shard=shard,
+            save_every=save_every,
             learning_rate=learning_rate or (FULL_LEARNING_RATE if full else LEARNING_RATE),
             cases=cases,
             seed=seed,
@@ -112,9 +126,11 @@ def finetune(
         _print(_preview(found), as_json)
         return
     assert out is not None  # noqa: S101 -- checked above
-    if not as_json:
+    if not as_json and leads():
         _print(_preview(found), as_json, err=True)
     trained = _train(found, out, name or out.resolve().name)
+    if trained is None:
+        return  # the leading process speaks
     report = None
     if gate_cases and not trained.ended_early:
         report = _judge(found, out, trained.made, gate_cases)
@@ -128,7 +144,7 @@ def finetune(
     context.exit(1 if verdict == "worse" else 0)
 
 
-def _train(found: Plan, out: Path, name: str) -> Trained:
+def _train(found: Plan, out: Path, name: str) -> Trained | None:
     from diffill.training.finetune.run import train
 
     from .training_bar import training_bar

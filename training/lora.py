@@ -76,13 +76,12 @@ class LoraWeights:
             self._read(model, self._resumed_from / FACTORS_FILE)
 
     def save(
-        self, out: Path, model: Transformer, *, config: ModelConfig, tokenizer: Tokenizer, history: History
+        self, out: Path, learned: dict[str, Tensor], *, config: ModelConfig, tokenizer: Tokenizer, history: History
     ) -> None:
-        saved = {name: tensor.detach().cpu().contiguous() for name, tensor in factors(model).items()}
-        for name, tensor in saved.items():
+        for name, tensor in learned.items():
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"weights: {name} holds a value that is not finite; nothing was written")
-        write_beside(out / FACTORS_FILE, save(saved))
+        write_beside(out / FACTORS_FILE, save(learned))
         history.save(out)
 
     def _read(self, model: Transformer, path: Path) -> None:

@@ -7,7 +7,7 @@ bf16 gain nothing from the second thread.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -45,6 +45,20 @@ class Processes:
     def part(self, items: Sequence[Item]) -> Sequence[Item]:
         """This process's share of a step's work; the shares of all are the whole."""
         return items[self.rank :: self.count]
+
+    def passes(self, items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
+        """As `part`, as many in every process; where there is none left another one stands in, which does not count.
+
+        Shared out weights are gathered by all processes together or by none.
+        """
+        for start in range(0, len(items), self.count):
+            index = start + self.rank
+            yield items[min(index, len(items) - 1)], index < len(items)
+
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        if self.count > 1:
+            dist.barrier()
 
     def add_up(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all processes."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from diffill.model.checkpoint import save_checkpoint
 from diffill.model.config import ModelConfig
@@ -25,9 +26,9 @@ class TrainedWeights(Protocol):
         """Called once the base is on its device: afterwards exactly what is trained requires a gradient."""
 
     def save(
-        self, out: Path, model: Transformer, *, config: ModelConfig, tokenizer: Tokenizer, history: History
+        self, out: Path, learned: dict[str, Tensor], *, config: ModelConfig, tokenizer: Tokenizer, history: History
     ) -> None:
-        """Write them beside what `out` holds and rename.
+        """Write what requires a gradient, by the names of the parameters, beside what `out` holds and rename.
 
         Raises:
             ValueError: a weight is not finite; nothing was written.
@@ -44,8 +45,7 @@ class AllWeights:
         pass
 
     def save(
-        self, out: Path, model: Transformer, *, config: ModelConfig, tokenizer: Tokenizer, history: History
+        self, out: Path, learned: dict[str, Tensor], *, config: ModelConfig, tokenizer: Tokenizer, history: History
     ) -> None:
-        weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-        save_checkpoint(out, config=config, weights=weights, tokenizer=tokenizer, dtype=torch.float32)
+        save_checkpoint(out, config=config, weights=learned, tokenizer=tokenizer, dtype=torch.float32)
         history.save(out)

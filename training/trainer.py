@@ -32,6 +32,7 @@ from .memory import keep_freed_memory
 from .prefetch import ahead
 from .processes import Processes, leads
 from .schedule import CLIP_NORM, optimizer, rate
+from .sharding import WHOLE_PASSES, clipped, shard, trained_weights
 from .stage import Stage, Turn
 from .throughput import peak_flops, training_flops
 from .trained_weights import AllWeights, TrainedWeights
@@ -64,6 +65,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_steps: int = 1_000_000_000
     """Of this leg."""
     compile: bool = False
+    shard: bool = False
+    """Each of several processes holds its share of the weights, gradients and moments (FSDP2), not all of them."""
     prefetch: int = 2
     """Steps whose batches are made ahead; 0 for a stage whose batches depend on the weights."""
     seed: int = 0
@@ -110,6 +113,11 @@ class Trainer:
             raise ValueError(
                 f"micro_batches: {config.micro_batches} cannot be shared out among {self.processes.count} processes"
             )
+        if config.shard and (self.processes.count == 1 or stage.name not in WHOLE_PASSES):
+            raise ValueError(
+                f"shard: it needs several processes, as `torchrun` starts them, and one of the stages "
+                f"{', '.join(sorted(WHOLE_PASSES))}; here are {self.processes.count} and {stage.name}"
+            )
         if self.device == "cpu":
             keep_freed_memory()
         torch.manual_seed(config.seed)
@@ -125,6 +133,8 @@ class Trainer:
             ) from None
         self.model.to(self.device)
         self.weights.prepare(self.model)
+        if config.shard:
+            shard(self.model)
         self.optimizer = optimizer(self.model, weight_decay=config.weight_decay)
         if config.compile:
             compile_layers(self.model)
@@ -185,12 +195,13 @@ class Trainer:
 
     def save(self) -> None:
         """Write what is trained and its history beside the old ones and rename; the leading process does it."""
+        learned = trained_weights(self.model)
         if not leads():
             return
         history = self.history()
         self.weights.save(
             self.config.out,
-            self.model,
+            learned,
             config=self.stage.decoding(dataclasses.replace(self.model_config, name=self.config.name), history.steps),
             tokenizer=self.tokenizer,
             history=history,
@@ -209,18 +220,14 @@ class Trainer:
     def evaluate(self) -> dict[str, float]:
         """Held-out losses in nats; the same batches every time, so that runs compare."""
         batches = normalised(list(self.stage.held_out(self.config.rows_per_step // self.config.micro_batches)))
-        if 0 < len(batches) < self.processes.count:
-            raise ValueError(
-                f"held_out_rows: {len(batches)} batches cannot be shared out among {self.processes.count} processes"
-            )
         sums: dict[str, torch.Tensor] = {}
         # Compiled, the pass is the one that training runs: without gradients it would be compiled once more.
         with torch.set_grad_enabled(self.config.compile):
-            for batch in self.processes.part(batches):
+            for batch, counts in self.processes.passes(batches):
                 with self._autocast():
                     losses = self.stage.loss(self.model, batch.on(self.device), self.forward)
                 for name, part in losses.parts.items():
-                    sums[name] = sums[name] + part if name in sums else part
+                    sums[name] = counts * part + sums.get(name, 0.0)
         self.processes.add_up(sums.values())
         return {name: round(float(total), 4) for name, total in sums.items()}
 
@@ -267,9 +274,10 @@ class Trainer:
             losses.total.backward()  # type: ignore[no-untyped-call]
             for name, part in losses.parts.items():
                 sums[name] = sums[name] + part if name in sums else part
-        self.processes.add_up(p.grad for p in self.model.parameters() if p.grad is not None)
+        if not config.shard:  # shares of gradients are added up as they are made
+            self.processes.add_up(p.grad for p in self.model.parameters() if p.grad is not None)
         self.processes.add_up(sums.values())
-        sums["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        sums["gradient_norm"] = clipped(self.model, CLIP_NORM)
         values = dict(zip(sums, torch.stack(list(sums.values())).tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             first = self.before.rows + self.step * config.rows_per_step

@@ -79,6 +79,30 @@ def test_two_processes_are_one(directory: Path) -> None:
     assert float(torch.nn.functional.cosine_similarity(*moved, dim=0)) > 0.98
 
 
+def test_shared_out_weights_are_one(directory: Path) -> None:
+    """FSDP2 against one process on the same batches; of three held-out batches one process has only one."""
+    settings = {"held_out_rows": 3, "max_steps": 2}
+    alone = train(directory, out="whole", **settings)
+    together = train(directory, *TORCHRUN, out="sharded", shard=True, **settings)
+    assert (alone.returncode, together.returncode) == (0, 0), alone.stderr + together.stderr
+    lines = [(directory / out / "metrics.jsonl").read_text().splitlines() for out in ("whole", "sharded")]
+    for first, second in zip(*(map(json.loads, part) for part in lines), strict=True):
+        for name in first.keys() & {"causal", "denoising", "gradient_norm"}:
+            assert second[name] == pytest.approx(first[name], rel=2e-2)
+        assert second.get("held_out", {}) == pytest.approx(first.get("held_out", {}), rel=2e-2)
+    verify(directory / "sharded")
+    ends = [load_checkpoint(directory / out)[1] for out in ("start", "whole", "sharded")]
+    moved = [torch.cat([(end[name].float() - ends[0][name].float()).flatten() for name in ends[0]]) for end in ends[1:]]
+    assert float(torch.nn.functional.cosine_similarity(*moved, dim=0)) > 0.98
+    assert not [path for path in (directory / "sharded").iterdir() if path.suffix in (".pt", ".pkl", ".distcp")]
+
+
+def test_weights_that_nobody_shares_are_not_shared_out(directory: Path) -> None:
+    process = train(directory, out="odd", shard=True)
+    assert process.returncode == 2
+    assert "shard: it needs several processes" in process.stderr
+
+
 def test_what_cannot_be_shared_out_is_refused(directory: Path) -> None:
     process = train(directory, *TORCHRUN, out="odd", micro_batches=1)
     assert process.returncode != 0

@@ -66,6 +66,10 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
+    shard: bool = False
+    """See `TrainConfig.shard`."""
+    save_every: float = 300.0
+    """Seconds; what is lost when a process is killed."""
     judged_rows: int = 8
     """Rows of later commits that measure, at most."""
     cases: Path | None = None
@@ -73,7 +77,7 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "minutes", "rows_per_step"):
+        for name in ("epochs", "minutes", "rows_per_step", "save_every"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive")
         if not 0.0 <= self.edit_share < 1.0:
@@ -93,8 +97,9 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Equal for runs that learn the same from the same."""
+        config = msgspec.structs.replace(self.config, minutes=1.0, shard=False, save_every=1.0)
         decides = (
-            msgspec.json.encode(msgspec.structs.replace(self.config, minutes=1.0), enc_hook=str),
+            msgspec.json.encode(config, enc_hook=str),
             self.repository.trained_to,
             self.repository.judged_to,
             [(document.path, document.text) for document in self.selection.documents],

@@ -17,9 +17,11 @@ from diffill.model.tokenizer import Tokenizer
 
 from ..corpus.documents import write_beside
 from ..corruption import CorruptionConfig
+from ..history import History
 from ..joint import JointConfig, JointStage
 from ..lora import FACTORS_FILE, LoraWeights
 from ..packing import pack, save_rows
+from ..processes import Processes, leads
 from ..row_store import RowStore
 from ..trained_weights import AllWeights
 from ..trainer import METRICS_FILE, Interrupted, Trainer
@@ -43,8 +45,10 @@ class Trained:
 
 def train(
     plan: Plan, out: Path, name: str, on_progress: Callable[[dict[str, Any]], None] = lambda record: None
-) -> Trained:
+) -> Trained | None:
     """Train, or go on with a run that was ended early, and write the package to `out`.
+
+    Of several processes (`torchrun`) the leading one writes and returns; the others return None.
 
     Raises:
         ValueError: `out` is in use or holds another run, or the loss is no longer finite.
@@ -60,19 +64,23 @@ def train(
             ended.append(interrupted)
             raise
 
-    with _alone(work):
-        _same_plan(work, plan)
-        _write_rows(work / "rows", plan)
+    processes = Processes(plan.config.device)
+    with _alone(work) if leads() else contextlib.nullcontext():
+        if leads():
+            _same_plan(work, plan)
+            _write_rows(work / "rows", plan)
+        processes.meet()
         metrics = work / METRICS_FILE
         budget = 60.0 * plan.config.minutes - seconds_spent(metrics)
         resumed = (work / (WEIGHTS_FILE if plan.config.full else FACTORS_FILE)).exists()
         if budget >= LEAST_SECONDS or not resumed:
             start = work if plan.config.full and resumed else plan.config.base
-            config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start)
+            config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start, processes.count)
             weights = AllWeights() if plan.config.full else LoraWeights(plan.config.lora, work if resumed else None)
-            trainer = Trainer(config, JointStage(config), weights)
-            if trainer.before.steps < _steps(work, plan):
-                trainer.run(show)
+            if config.max_steps:  # else it is through
+                Trainer(config, JointStage(config), weights).run(show)
+        if not leads():
+            return None
         return Trained(made=package(plan, work, out, name), ended_early=bool(ended))
 
 
@@ -101,9 +109,10 @@ def judge(
         return report
 
 
-def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path) -> JointConfig:
+def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path, processes: int) -> JointConfig:
     """Stage B, over holes and edits; blocks of the size that the base is decoded with."""
     config = plan.config
+    rows_per_step = -(-config.rows_per_step // processes) * processes
     return JointConfig(
         start=start,
         out=work,
@@ -111,27 +120,24 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
         name=name,
         seconds=seconds,
         device=config.device,
-        rows_per_step=config.rows_per_step,
+        rows_per_step=rows_per_step,
+        micro_batches=processes,
+        shard=config.shard,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
         decay_share=0.5,
-        evaluate_every=300.0,
+        evaluate_every=config.save_every,
         held_out_rows=config.judged_rows,
-        max_steps=max(1, _steps(work, plan) - _done(work)),
+        max_steps=-(-_rows_left(work, plan) // rows_per_step),
         corruption=CorruptionConfig(block_size=ModelConfig.load(config.base).block_size, noisy_length=NOISY_LENGTH),
         seed=config.seed,
     )
 
 
-def _steps(work: Path, plan: Plan) -> int:
+def _rows_left(work: Path, plan: Plan) -> int:
     """Of all epochs."""
-    return -(-len(RowStore(work / "rows", seed=plan.config.seed)) // plan.config.rows_per_step)
-
-
-def _done(work: Path) -> int:
-    from ..history import History
-
-    return History.of(work, JointStage.name).steps
+    whole = len(RowStore(work / "rows", seed=plan.config.seed))
+    return max(0, whole - History.of(work, JointStage.name).rows)
 
 
 def _write_rows(directory: Path, plan: Plan) -> None:
