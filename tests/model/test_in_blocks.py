@@ -81,11 +81,13 @@ def test_answers_are_those_of_the_plain_loop_whatever_is_cached(tmp_path: Path, 
     passes = 0
     for length in (30, 32, 33, 67, 45):  # one text that grows, and is cut again
         prompt = text_ids(80)[:length]
-        result = decoder.decode(request_of(prompt, mode="verify", candidates=3))
+        result = decoder.decode(request_of(prompt, mode="verify"))
         assert said(result) == plain_loop(theirs, prompt, 21, profile), length
         passes += result.forward_passes
     assert result.cached_tokens >= 32
     assert passes < 5 * 18, "several places were filled in some passes"
+    several = decoder.decode(request_of(prompt, candidates=3))
+    assert several.tokens == result.tokens and len({answer.tokens for answer in several.answers()}) == 3
 
 
 def test_finished_text_sees_the_rest_of_its_block(tmp_path: Path) -> None:
