@@ -29,6 +29,7 @@ from diffill.lsp_server.documents import Document
 from diffill.lsp_server.settings import Settings
 from diffill.model.client import EngineClient, EngineSettings
 from diffill.model.code.fitting import end_of
+from diffill.model.code.guide import Guide
 from diffill.model.code.languages import language_of
 from diffill.model.code.syntax import Syntax
 from diffill.model.request import Mode, unpack_ids
@@ -61,11 +62,9 @@ class Outcome:
     model: str
 
 
-async def run(chosen: list[Case], modes: list[Mode], console: Console) -> list[Outcome]:
+async def run(chosen: list[Case], tokenizer: Tokenizer, modes: list[Mode], console: Console) -> list[Outcome]:
     """Ask for every case in every way, the way that begins changing from case to case."""
-    settings = EngineSettings.from_environment()
-    tokenizer = Tokenizer.load(settings.checkpoint)
-    client = EngineClient(settings)
+    client = EngineClient(EngineSettings.from_environment())
     outcomes = []
     ways = [(mode, guided) for mode in modes for guided in (False, True)]
     try:
@@ -124,6 +123,24 @@ def _errors(case: Case, text: str, language: str) -> int:
     return syntax.problems if syntax is not None else 0
 
 
+def alarms(chosen: list[Case], tokenizer: Tokenizer) -> dict[str, object]:
+    """How often the text that was there is taken for an error: when it is whole, and at each line end before that."""
+    whole = cut = line_ends = places = 0
+    for case in chosen:
+        document = Document(uri="file:///a", language=language_of(Path(case.path)), version=1, text=case.text)
+        question = ask(document.window(case.offset), case.offset, tokenizer=tokenizer)
+        if question is None:
+            continue
+        guide = Guide(question.span, tokenizer)
+        tokens = tokenizer.encode(case.removed)
+        begun = [tokens[:count] for count in range(1, len(tokens)) if tokenizer.ends_line[tokens[count - 1]]]
+        places += 1
+        whole += guide.fault(tokens, True) is not None
+        line_ends += len(begun)
+        cut += sum(guide.fault(beginning, False) is not None for beginning in begun)
+    return {"whole": share(whole, places), "at_line_ends": share(cut, line_ends)}
+
+
 def summary(outcomes: list[Outcome]) -> list[dict[str, object]]:
     """A row for every way."""
     rows: list[dict[str, object]] = []
@@ -167,13 +184,16 @@ def main() -> None:
     arguments = parser.parse_args()
     known = [Outcome(**json.loads(line)) for path in arguments.read for line in path.read_text("utf-8").splitlines()]
     fresh: list[Outcome] = []
+    report: dict[str, object] = {}
     if arguments.repositories:
         chosen = cases(arguments.repositories, arguments.count, arguments.seed)
-        fresh = asyncio.run(run(chosen, arguments.mode or list(MODES), Console(stderr=True)))
+        tokenizer = Tokenizer.load(EngineSettings.from_environment().checkpoint)
+        report["right_text_at_fault"] = alarms(chosen, tokenizer)
+        fresh = asyncio.run(run(chosen, tokenizer, arguments.mode or list(MODES), Console(stderr=True)))
     if arguments.outcomes:
         arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in fresh), "utf-8")
     outcomes = known + fresh
-    report: dict[str, object] = {
+    report |= {
         "models": sorted({outcome.model for outcome in outcomes}),
         "places": len({(outcome.path, outcome.offset) for outcome in outcomes}),
         "rows": summary(outcomes),

@@ -117,7 +117,7 @@ def ask(
     if span is None:
         return None
     prompt = build_prompt(span.prefix, span.suffix, tokenizer, related)
-    sent = _sent(span)
+    sent = sent_span(span)
     request = DecodeRequest(
         prompt=pack_ids(prompt.ids),
         mode=mode,
@@ -133,7 +133,7 @@ def ask(
     return Question(request=request, offset=offset, span=span, _window=window, _prompt=prompt, _indentation=indentation)
 
 
-def _sent(span: Span) -> Span | None:
+def sent_span(span: Span) -> Span | None:
     """The span as it travels to the engine: valid UTF-8, which half a surrogate pair is not; None if it is too long."""
     if len(span.prefix) + len(span.suffix) > MAX_SPAN_CHARACTERS:
         return None

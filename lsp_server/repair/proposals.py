@@ -14,7 +14,7 @@ from diffill.model.edit_prompt import MAX_ORIGINAL_TOKENS, edit_region
 from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, Finish, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
 
-from ..completion import Engine
+from ..completion import Engine, sent_span
 from ..edits import insertion
 from ..prompt import build_prompt
 from .places import Place, import_place, import_spot
@@ -87,7 +87,8 @@ class Writer:
             span.suffix,
             candidates=candidates,
             max_tokens=len(self.model.tokenizer.encode(old)) + _SPARE_TOKENS,
-            stop_at_line_end=place.kind == "line",
+            stop_at_line_end=span.stop_at_line_end,
+            span=sent_span(span),
         )
         return self._better_than_what_is_there(
             answer.at(place.start, place.end, insertion(answer.text, span, None, finish=answer.finish), "fill")
@@ -177,6 +178,7 @@ class Writer:
         candidates: int = 1,
         max_tokens: int = _SPARE_TOKENS,
         stop_at_line_end: bool = True,
+        span: Span | None = None,
     ) -> list[_Answer]:
         """What belongs between `prefix` and `suffix`, in the prompt of an inline completion; best first."""
         prompt = build_prompt(prefix, suffix, self.model.tokenizer)
@@ -187,6 +189,7 @@ class Writer:
                 max_tokens=min(max_tokens, MAX_NEW_TOKENS),
                 stop_at_line_end=stop_at_line_end,
                 starts_with_space=prompt.cut.space,
+                span=span,
                 candidates=candidates,
                 priority="repair",
             )
