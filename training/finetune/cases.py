@@ -106,7 +106,7 @@ def later_measures(plan: Plan, most: int) -> list[Measure]:
             ],
         ),
         repair_measure("next hunk", _whole(some(plan.judged.pairs), NO_TOOL)),
-        repair_measure("cleared findings", _located(some(judged_repairs(plan.repository)))),
+        repair_measure("cleared findings", _located(some(judged_repairs(plan.repository, plan.selection)))),
         repair_measure("faults", _located(list(itertools.islice(new.faults(generator), most)))),
     ]
     return [measure for measure in found if measure.cases]

@@ -8,7 +8,6 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
@@ -23,7 +22,7 @@ from ..edits.options import EditOptions, Refusals
 from ..edits.real_changes import commit_pairs, worth_learning
 from ..edits.screen import pair_key, pair_refusal
 from .repository import Repository
-from .selection import EVALUATED
+from .selection import EVALUATED, Selection
 
 LONG_AGO = datetime.date(1970, 1, 1)
 MOST_COMMITS = 20_000
@@ -45,17 +44,21 @@ class Mined:
 
 
 class TrackedHistory(History):
-    """Of files that are tracked today, and of their versions without a secret."""
+    """Of files that are tracked today and taken, and of their versions without a secret or another's licence."""
 
-    def __init__(self, path: Path, head: str, *, name: str, tracked: frozenset[str]) -> None:
-        super().__init__(path, head, name=name)
-        self._tracked = tracked
+    def __init__(self, repository: Repository, selection: Selection, head: str) -> None:
+        super().__init__(repository.path, head, name=repository.name)
+        self._tracked, self._selection = repository.tracked(), selection
         self.secrets: list[str] = []
 
     def files(self, commit_id: str, refusals: Refusals) -> Iterator[CommittedFile]:
         for file in super().files(commit_id, refusals):
             if str(file.path) not in self._tracked:
                 refusals["file no longer tracked"] += 1
+            elif not self._selection.takes_edits(str(file.path)):
+                refusals["file refused"] += 1
+            elif not self._selection.licensed(file.text):
+                refusals["licence"] += 1
             elif any(map(holds_secret, (file.text, *(change.document_before() for change in file.changes)))):
                 refusals["secret"] += 1
                 self.secrets.append(f"{file.path}@{commit_id[:12]}")
@@ -64,14 +67,14 @@ class TrackedHistory(History):
 
 
 def learned_edits(
-    repository: Repository, *, since: datetime.date | None, seed: int, measured: BenchmarkWindows
+    repository: Repository, selection: Selection, *, since: datetime.date | None, seed: int, measured: BenchmarkWindows
 ) -> Mined:
     """Pairs of the commits that are trained on: hunks, untouched code among them, and what cleared a finding.
 
     Args:
         measured: text that measures; pairs that hold much of it are left out.
     """
-    history = _history(repository, repository.trained_to)
+    history = TrackedHistory(repository, selection, repository.trained_to)
     mined = Mined()
     commits = _newest(history.commits(since or LONG_AGO), mined.refused)
     options = EditOptions(seed=seed)
@@ -79,25 +82,25 @@ def learned_edits(
     return _mined(history, itertools.chain(_cleared(history, commits, options.cut), made), mined, measured)
 
 
-def judged_edits(repository: Repository) -> Mined:
+def judged_edits(repository: Repository, selection: Selection) -> Mined:
     """Hunks of the later commits, each told by its subject; nothing untouched."""
-    history = _history(repository, repository.judged_to)
+    history = TrackedHistory(repository, selection, repository.judged_to)
     mined, options = Mined(), EditOptions(no_op_share=0.0, empty_instruction=0.0)
     commits = _later(repository, history, mined.refused)
     return _mined(history, commit_pairs(history, commits, options, mined.refused, random.Random(0)), mined)
 
 
-def judged_repairs(repository: Repository) -> list[EditPair]:
+def judged_repairs(repository: Repository, selection: Selection) -> list[EditPair]:
     """What cleared a finding in the later commits, with the whole file around it."""
-    history = _history(repository, repository.judged_to)
+    history = TrackedHistory(repository, selection, repository.judged_to)
     whole = CutConfig(prefix_characters=WHOLE_FILE, suffix_characters=WHOLE_FILE)
     commits = _later(repository, history, collections.Counter())
     return _mined(history, _cleared(history, commits, whole), Mined()).pairs
 
 
-def judged_lines(repository: Repository) -> Iterator[tuple[CommittedFile, int, int]]:
+def judged_lines(repository: Repository, selection: Selection) -> Iterator[tuple[CommittedFile, int, int]]:
     """Runs of lines `[start, end)` that later commits wrote, in the file as it was then."""
-    history = _history(repository, repository.judged_to)
+    history = TrackedHistory(repository, selection, repository.judged_to)
     for commit in _later(repository, history, collections.Counter()):
         for file in history.files(commit, collections.Counter()):
             for change in worth_learning(file.changes, collections.Counter()):
@@ -136,10 +139,6 @@ def _mined(
         mined.pairs.append(_masked(pair))
     mined.secrets = sorted(set(history.secrets))
     return mined
-
-
-def _history(repository: Repository, head: str) -> TrackedHistory:
-    return TrackedHistory(repository.path, head, name=repository.name, tracked=repository.tracked())
 
 
 def _masked(pair: EditPair) -> EditPair:

@@ -123,7 +123,7 @@ class Plan:
         """Lines that later commits wrote, as holes, and their edits."""
         generator = random.Random(self.config.seed)
         made: list[Example] = []
-        for file, start, end in judged_lines(self.repository):
+        for file, start, end in judged_lines(self.repository, self.selection):
             lines = split_lines(file.text)
             at = sum(map(len, lines[:start]))
             example = infill_example(
@@ -198,8 +198,8 @@ def plan(config: FinetuneConfig) -> Plan:
         config=config,
         repository=repository,
         selection=selection,
-        learned=learned_edits(repository, since=config.since, seed=config.seed, measured=measured),
-        judged=judged_edits(repository),
+        learned=learned_edits(repository, selection, since=config.since, seed=config.seed, measured=measured),
+        judged=judged_edits(repository, selection),
     )
 
 

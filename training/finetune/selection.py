@@ -26,6 +26,9 @@ MOST_CHARACTERS = 12_000_000
 """Of a larger repository files are taken in the order of a hash of their paths until so much is there."""
 OWN = "LicenseRef-own"
 EVALUATED = "near duplicate of what measures"
+OTHER_PATH = "not among --paths"
+NOT_OURS = frozenset({"licence", "generated", "vendored", "submodule", "symbolic link", EVALUATED, OTHER_PATH})
+"""Reasons that hold for the history of a file, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,17 @@ class Selection:
     refused: dict[str, str] = field(default_factory=dict)
     """Reason by path."""
     secrets: list[Place] = field(default_factory=list)
+    licence: str = OWN
+    """Of the repository itself."""
+
+    def takes_edits(self, path: str) -> bool:
+        """Whether the history of a file may be learned from: it may be too long to be read whole, but not others'."""
+        return self.refused.get(path) not in NOT_OURS
+
+    def licensed(self, text: str) -> bool:
+        """Whether what a file says of its licence allows to learn from it."""
+        gate = LicenceGate((*ACCEPTED, self.licence))
+        return gate.accepts_file(text) or (_is_copyleft(self.licence) and bool(COPYLEFT.search(text[:3000])))
 
     @property
     def characters(self) -> int:
@@ -77,17 +91,16 @@ def select(
         raise ValueError(f"--paths: {error}") from None
     files = list(repository.files(commit))
     licence = _own_licence(repository, files)
-    gate = LicenceGate((*ACCEPTED, licence))
-    duplicates, selection = Duplicates(), Selection()
+    duplicates, selection = Duplicates(), Selection(licence=licence)
     characters = 0
     for file in sorted(files, key=_sampling_order):
         text = None
         reason = _refusal_unread(repository, file) or (
-            "not among --paths" if paths and not wanted.match_file(str(file.path)) else None
+            OTHER_PATH if paths and not wanted.match_file(str(file.path)) else None
         )
         if reason is None:
             text = _decoded(repository.read(file))
-            reason = "not UTF-8" if text is None else _refusal(file.path, text, gate, licence)
+            reason = "not UTF-8" if text is None else _refusal(file.path, text, selection)
         if text is not None and reason is None:
             selection.secrets += [Place(path=str(file.path), line=line) for line in secret_lines(text)]
             document = Document(
@@ -127,11 +140,11 @@ def _refusal_unread(repository: Repository, file: TrackedFile) -> str | None:
     return "size" if file.size > LARGEST_MEMBER else None
 
 
-def _refusal(path: PurePosixPath, text: str, gate: LicenceGate, own: str) -> str | None:
+def _refusal(path: PurePosixPath, text: str, selection: Selection) -> str | None:
     """The looks of the corpus, but for those that only a public corpus needs."""
     language = language_of(path.suffix, text)
     reason = refusal_by_path(SourceFile(path=path, language=language, text=text))
-    if reason is None and not gate.accepts_file(text) and not (_is_copyleft(own) and COPYLEFT.search(text[:3000])):
+    if reason is None and not selection.licensed(text):
         reason = "licence"
     reason = reason or refusal_by_text(strip_licence_header(text))
     if reason is None and (language == "python" or language in GRAMMARS) and not parses(text, language):

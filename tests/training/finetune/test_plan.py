@@ -101,6 +101,38 @@ def test_secrets_in_history_are_left_out_and_told_by_place(work: WorkTree) -> No
     assert learned.refused["secret"] == 2, "the version with it, and the change that took it out"
 
 
+def test_what_is_licensed_otherwise_is_caught_in_files_and_in_history(work: WorkTree) -> None:
+    header = "# SPDX-License-Identifier: GPL-3.0-only\n"
+    taken_over = header + other("alpha")
+    once = header + other("beta")
+    work.commit("Take two modules over", {"pkg/taken.py": taken_over, "pkg/once.py": once})
+    changed = once.replace("beta_3 = second", "beta_3 = first")
+    work.commit(
+        "Change one name in each", {"pkg/taken.py": taken_over.replace("alpha_3 = second", "alpha_3 = first"),
+        "pkg/once.py": changed},
+    )  # fmt: skip
+    own = changed.replace(header, "").replace("beta_2 = second", "beta_2 = first")
+    work.commit("Write one of them anew", {"pkg/once.py": own})
+    work.commit("Change what is ours now", {"pkg/once.py": own.replace("beta_1 = second", "beta_1 = first")})
+    found = planned(work)
+    assert found.selection.refused == {"pkg/taken.py": "licence"}
+    assert {document.path for document in found.selection.documents} == {"pkg/a.py", "pkg/once.py"}
+    assert all("taken.py" not in pair.source for pair in found.learned.pairs)
+    assert found.learned.refused["file refused"] == 1
+    assert found.learned.refused["licence"] == 1, "the version that was not ours"
+    assert any("beta_1 = first" in pair.after for pair in found.learned.pairs)
+
+
+def test_paths_hold_for_history_too(work: WorkTree) -> None:
+    work.commit("Another place", {"lib/b.py": other("alpha")})
+    work.commit(
+        "Change both", {"lib/b.py": other("alpha").replace("alpha_3 = second", "alpha_3 = first"),
+        "pkg/a.py": module(*BODIES[:2], "return first // second", *BODIES[3:])},
+    )  # fmt: skip
+    assert {pair.source.partition(":")[2] for pair in planned(work).learned.pairs} == {"lib/b.py", "pkg/a.py"}
+    assert {pair.source.partition(":")[2] for pair in planned(work, paths=("lib/",)).learned.pairs} == {"lib/b.py"}
+
+
 def test_a_near_duplicate_of_what_measures_is_caught(work: WorkTree, tmp_path: Path) -> None:
     """As a file, and in the edits of its history."""
     tested = other("alpha")
@@ -120,7 +152,13 @@ def test_a_near_duplicate_of_what_measures_is_caught(work: WorkTree, tmp_path: P
     assert any("alpha" in pair.after for pair in unaware.learned.pairs)
     assert aware.selection.refused == {"pkg/copied.py": "near duplicate of what measures"}
     assert all("alpha" not in pair.prefix + pair.after + pair.suffix for pair in aware.learned.pairs)
-    assert aware.learned.refused["pair: near duplicate of what measures"] > 0
+    assert aware.learned.refused["file refused"] == 1
+    own = module(*(f"gamma = [first] * {n}\n    return gamma[second :]" for n in range(6)))
+    work.commit("Write something of our own instead", {"pkg/copied.py": own})
+    later = planned(work, cases=config)
+    assert "pkg/copied.py" in {document.path for document in later.selection.documents}
+    assert all("alpha" not in pair.prefix + pair.after + pair.suffix for pair in later.learned.pairs)
+    assert later.learned.refused["pair: near duplicate of what measures"] == 1, "what its history holds of it"
 
 
 def test_later_commits_only_measure(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
