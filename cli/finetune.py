@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,7 @@ def _preview(found: Plan) -> dict[str, Any]:
         "refused": selection.refused,
         "refused_by_reason": dict(selection.reasons().most_common()),
         "edits": len(found.learned.pairs),
+        "edits_by_kind": dict(Counter(pair.kind for pair in found.learned.pairs)),
         "refused_edits": dict(found.learned.refused.most_common()),
         "later_edits": len(found.judged.pairs),
         "secrets": [f"{place.path}:{place.line}" for place in selection.secrets],

@@ -34,7 +34,7 @@ def test_a_preview_writes_nothing(team: Path, base: Path, tmp_path: Path) -> Non
     before = sorted(tmp_path.rglob("*"))
     preview = done("finetune", team, "--checkpoint", base, "--dry-run")
     assert preview["files"].keys() == {"pkg/a.py"}
-    assert preview["edits"] > 0 and preview["later_edits"] == 1
+    assert preview["edits"] == sum(preview["edits_by_kind"].values()) > 0 and preview["later_edits"] == 1
     assert preview["estimate"]["steps"] > 0
     assert preview["trained_to"] != preview["judged_to"]
     assert sorted(tmp_path.rglob("*")) == before
