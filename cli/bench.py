@@ -17,12 +17,11 @@ from .problem import engine_problem, one_line
 
 if TYPE_CHECKING:
     from diffill.model.client import EngineSettings
-    from diffill.model.request import Mode, ModelInfo
+    from diffill.model.request import ModelInfo
 
     from .benchmark.llama_cpp import LlamaCpp
     from .benchmark.report import KernelRow, Report, Row, Suite
 
-MODES: tuple[Mode, ...] = ("ar", "verify", "diffusion")
 _Item = TypeVar("_Item")
 
 
@@ -133,10 +132,10 @@ def _decoding(
             llama = stack.enter_context(llama_cpp(settings.checkpoint, threads=free.count()))
         decoder = load_decoder(checkpoint=settings.checkpoint, device=settings.device)
         if suite == "latency":
-            rows = measure_latency(_bar(holes), MODES, decoder=decoder, tokenizer=tokenizer, llama=llama)
+            rows = measure_latency(_bar(holes), decoder.info.modes, decoder=decoder, tokenizer=tokenizer, llama=llama)
         else:
             rows = measure_throughput(
-                _bar(groups), MODES, sizes, max_tokens, decoder=decoder, tokenizer=tokenizer, llama=llama
+                _bar(groups), decoder.info.modes, sizes, max_tokens, decoder=decoder, tokenizer=tokenizer, llama=llama
             )
     return decoder.info, rows
 
@@ -156,13 +155,13 @@ def _typing(settings: EngineSettings, source: Path, count: int, seed: int) -> tu
         client = EngineClient(own)
         try:
             status = await client.wait_ready()
-            rows = await measure_typing(_bar(holes), MODES, client=client, tokenizer=tokenizer, seed=seed)
+            if status.model is None:
+                raise click.ClickException("engine: it is ready but names no model")
+            rows = await measure_typing(_bar(holes), status.model.modes, client=client, tokenizer=tokenizer, seed=seed)
         finally:
             with contextlib.suppress(EngineError):
                 await client.stop()
             await client.close()
-        if status.model is None:
-            raise click.ClickException("engine: it is ready but names no model")
         return status.model, rows
 
     # Its own engine: what somebody types meanwhile would be timed too, and would find the cache full of this.

@@ -138,6 +138,7 @@ def _accelerators(torch: TorchReport | None) -> str:
 
 def _checkpoint(checkpoint: Path, torch: TorchReport | None) -> Check:
     from diffill.model.config import ModelConfig
+    from diffill.model.request import modes_of
 
     try:
         config = ModelConfig.load(checkpoint)
@@ -148,8 +149,8 @@ def _checkpoint(checkpoint: Path, torch: TorchReport | None) -> Check:
     if torch.checkpoint_problem:
         return Check(name="checkpoint", state="fail", detail=torch.checkpoint_problem.removeprefix("checkpoint: "))
     detail = f"{config.name} {torch.checkpoint_hash} in {checkpoint}, every shard whole"
-    if not config.denoises:
-        detail += "; it has learned no mask, so every request is decoded as ar"
+    if len(modes := modes_of(config)) == 1:
+        detail += f"; it has learned no other mode than {modes[0]}, so every request is decoded so"
     if torch.obstacle:
         detail += f"; plain torch computes, the native program cannot: {torch.obstacle}"
     return Check(name="checkpoint", state="ok", detail=detail)

@@ -46,6 +46,8 @@ class Measurement:
         settings = engine_settings(checkpoint=self.checkpoint, device=self.device, adapter=self.adapter)
         tokenizer = load_tokenizer(settings.checkpoint)
         decoder = load_decoder(settings.checkpoint, settings.device, settings.adapter)
+        if self.mode not in decoder.info.modes:
+            raise click.UsageError(f"--mode: {decoder.info.name} has learned {', '.join(decoder.info.modes)} alone")
         with case_bar(len(cases)) as show:
             report = evaluate(cases, decoder, tokenizer, mode=self.mode, seed=self.seed, on_case=show)
         _print(report, self.as_json)

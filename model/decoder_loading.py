@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import torch
 
@@ -19,7 +18,7 @@ from .hugging_face.layout import is_hugging_face
 from .hugging_face.vocabulary import read_vocabulary
 from .loading import adapted_network, load_network
 from .memory import TooLarge, footprint, parameters
-from .request import Mode, ModelInfo
+from .request import ModelInfo, modes_of
 from .residents import Residents
 from .tokenizer import Tokenizer
 
@@ -90,12 +89,5 @@ def model_info(config: ModelConfig, hash_: str, device: str, *, adapter: str | N
         vocabulary_size=config.vocabulary_size,
         block_size=config.block_size,
         parameters=parameters(config),
-        modes=_modes(config),
+        modes=modes_of(config),
     )
-
-
-def _modes(config: ModelConfig) -> tuple[Mode, ...]:
-    """What weights can do."""
-    if config.context_block > 1:
-        return ("diffusion",)
-    return get_args(Mode) if config.denoises else ("ar",)

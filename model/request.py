@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from .code.span import Span
+from .config import ModelConfig
 
 Mode = Literal["ar", "verify", "diffusion"]
 Finish = Literal["eom", "line", "span", "error", "length"]
@@ -164,6 +165,13 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     def mode_for(self, wanted: Mode) -> Mode:
         return wanted if wanted in self.modes else self.modes[0]
+
+
+def modes_of(config: ModelConfig) -> tuple[Mode, ...]:
+    """What weights can do; see `ModelInfo.modes`."""
+    if config.context_block > 1:
+        return ("diffusion",)
+    return get_args(Mode) if config.denoises else ("ar",)
 
 
 class Cancelled(Exception):

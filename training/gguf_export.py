@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diffill.model.checkpoint import dequantize, load_checkpoint
 from diffill.model.config import ModelConfig
+from diffill.model.hugging_face.layout import is_hugging_face
 from diffill.model.tokenizer import END_OF_MIDDLE, NUM_CONTROL_IDS, TOKENIZER_FILE
 
 
@@ -24,6 +25,8 @@ def export_gguf(checkpoint: Path, target: Path) -> None:
         from gguf.quants import quantize
     except ImportError:
         raise ValueError("gguf: writing GGUF needs an extra: pip install 'diffill[bench]'") from None
+    if is_hugging_face(checkpoint):
+        raise ValueError(f"checkpoint: {checkpoint} is in Hugging Face layout, for which llama.cpp has a converter")
     config, stored = load_checkpoint(checkpoint)
     writer = GGUFWriter(target, "llama")
     writer.add_name(config.name)

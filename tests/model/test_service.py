@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from diffill.model.request import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS, unpack_ids
@@ -134,6 +135,25 @@ def test_broken_clients_lose_their_own_connection_and_nobody_elses(slow: Path) -
                 assert broken.closed(), seed
         healthy.wait_for_step(1)
         assert healthy.status()["pid"] == pid
+
+
+def test_clients_that_vanish_in_mid_stream_leave_nothing_behind(slow: Path) -> None:
+    with PlainClient(slow) as healthy:
+        healthy.decode(1, "x", trace=True)
+        healthy.wait_for_step(1)
+        process = psutil.Process(healthy.status()["pid"])
+        before = process.num_fds()
+        for number in range(40):
+            leaver = PlainClient(slow)
+            leaver.decode(1, "x", trace=True, priority="background")
+            if number % 2:  # a reset in place of an end, as when a machine goes down
+                leaver.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            leaver.socket.close()
+        until(lambda: process.num_fds() <= before)
+        healthy.wait_for_step(1)
+        with PlainClient(slow) as late:
+            late.decode(1, "x", max_tokens=1)
+            assert late.answer(1)["type"] == "decoded", "nobody's work is in the way"
 
 
 def test_a_frame_of_one_byte_per_packet_is_understood(quick: Path) -> None:

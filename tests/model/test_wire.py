@@ -11,7 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids
+from diffill.model.request import (
+    MAX_CANDIDATES,
+    MAX_NEW_TOKENS,
+    MAX_PROMPT_TOKENS,
+    DecodeRequest,
+    DecodeResult,
+    ModelInfo,
+    Step,
+    pack_ids,
+)
 from diffill.model.wire import (
     MAX_FRAME_BYTES,
     Cancel,
@@ -143,6 +152,71 @@ def test_a_frame_cut_anywhere_is_the_typed_error_and_no_frame_at_all_is_the_end(
     for length in range(1, len(frame)):
         with pytest.raises(WireError, match="cut short"):
             read(frame[:length])
+
+
+def messages_within(data: bytes) -> list[msgspec.Struct]:
+    """Of a sound stream that is cut off, the messages that are whole."""
+    messages: list[msgspec.Struct] = []
+    while len(data) >= 4 and len(data) >= 4 + (length := int.from_bytes(data[:4], "little")):
+        messages.append(decode_client_message(data[4 : 4 + length]))
+        data = data[4 + length :]
+    return messages
+
+
+@st.composite
+def broken_streams(draw: st.DrawFn) -> tuple[bytes, int]:
+    """Frames of a client with one fault somewhere, and how many bytes before it are as they should be."""
+    sent = b"".join(map(encode_frame, draw(st.lists(st.sampled_from(CLIENT_MESSAGES), min_size=1, max_size=4))))
+    at = draw(st.integers(0, len(sent) - 1))
+    fault = draw(st.binary(min_size=1, max_size=6))
+    gone = draw(st.integers(0, 6))
+    return sent[:at] + fault + sent[at + gone :], at
+
+
+@unhurried
+@given(broken_streams(), st.integers(1, 64))
+def test_a_stream_with_a_fault_is_messages_up_to_it_and_then_messages_or_the_typed_error(
+    stream: tuple[bytes, int], piece: int
+) -> None:
+    data, sound = stream
+
+    async def run() -> list[msgspec.Struct]:
+        reader = asyncio.StreamReader()
+        reading = asyncio.ensure_future(read_all(reader))
+        for at in range(0, len(data), piece):  # as a network delivers it
+            reader.feed_data(data[at : at + piece])
+            await asyncio.sleep(0)
+        reader.feed_eof()
+        return await reading
+
+    async def read_all(reader: asyncio.StreamReader) -> list[msgspec.Struct]:
+        messages: list[msgspec.Struct] = []
+        try:
+            while (payload := await read_frame(reader)) is not None:
+                messages.append(decode_client_message(payload))
+        except WireError as error:
+            assert len(str(error).splitlines()) == 1
+        return messages
+
+    expected = messages_within(data[:sound])
+    assert asyncio.run(run())[: len(expected)] == expected
+
+
+@unhurried
+@given(st.dictionaries(st.sampled_from(sorted(DecodeRequest.__struct_fields__)), VALUES, max_size=5))
+def test_whatever_a_request_holds_it_is_refused_by_name_or_has_bounds(fields: dict[str, object]) -> None:
+    payload = msgspec.msgpack.encode({"type": "decode", "id": 1, "request": {"prompt": REQUEST.prompt, **fields}})
+    try:
+        message = decode_client_message(payload)
+    except WireError:
+        return
+    assert isinstance(message, Decode)
+    request = message.request
+    if (problem := request.problem(49_152)) is not None:
+        assert problem.partition(":")[0] in DecodeRequest.__struct_fields__ and len(problem.splitlines()) == 1
+    else:
+        assert len(request.prompt) <= 4 * MAX_PROMPT_TOKENS and request.max_tokens <= MAX_NEW_TOKENS
+        assert 1 <= request.candidates <= MAX_CANDIDATES
 
 
 TYPE_STEPPED = b"\x83\xa4type\xa7stepped\xa2id\x01\xa4step"
