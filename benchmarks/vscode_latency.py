@@ -24,7 +24,8 @@ from typing import Any
 from diffill.lsp_server.usage_log import Answered, read_events
 from tests.command_line import run, run_json
 from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS
-from tests.e2e.vscode.workbench import Installation, Workbench, running
+from tests.e2e.vscode.installation import Installation, running
+from tests.e2e.vscode.workbench import Workbench
 
 ANSWER_MS = 900
 """Without ghost text for so long, a key counts as unanswered."""

@@ -11,7 +11,8 @@ _LONGEST_GAP = 2.0
 """Seconds. After a longer one it was thinking, not typing."""
 _FEWEST_GAPS = 5
 _USUAL_GAP = 0.2
-_BOUNDS = (0.05, 0.4)
+_BOUNDS = (0.05, 0.15)
+"""Nobody is kept waiting longer than that for the sake of a key that may come: it is felt (docs/benchmarks.md)."""
 _KEPT = 50
 
 
@@ -20,6 +21,7 @@ class TypingRhythm:
 
     The wait is a typical gap, less what the model takes anyway, for a request that the next key would make useless
     costs the machine and shows nothing (adaptive delay: arXiv 2511.18842 measured fewer calls and more acceptance).
+    Then an answer comes about when the next key is overdue.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +51,7 @@ class TypingRhythm:
         """How long to wait still before the model is asked, for a cursor behind `line_prefix`."""
         last = line_prefix[-1:]
         # After `(`, a space or at the start of a line something new begins; in a word the next letter is on its way.
-        likely = 0.5 if not (last.isalnum() or last == "_") else 1.2
+        likely = 0.5 if not (last.isalnum() or last == "_") else 1.0
         answer = sum(self._answers) / len(self._answers) if self._answers else 0.0
-        whole = max(0.0, self.typical_gap * likely - 0.5 * answer)
+        whole = max(0.0, self.typical_gap * likely - answer)
         return max(0.0, whole - (self._clock() - self._last_key))

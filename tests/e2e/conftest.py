@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import shutil
 import socket
@@ -22,7 +23,16 @@ from tests.command_line import fake_engine
 from tests.engine_process import private_directory
 from tests.fake_answers import Answers
 
+HANG_SECONDS = 300.0
 OTHER_VERSION = "the engine speaks protocol 0 of build 0.0.1"
+
+
+@pytest.fixture(autouse=True)
+def hang_guard() -> Iterator[None]:
+    """An editor that waits for a key answers nobody, and no other time limit reaches whoever asked it."""
+    faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @dataclass(frozen=True, kw_only=True)

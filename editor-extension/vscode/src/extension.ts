@@ -131,8 +131,8 @@ class Extension implements Disposable {
   }
 
   private async restart(): Promise<void> {
-    await this.stop();
     this.status.update({ state: "loading", message: "starting" });
+    await this.stop();
     await this.start();
   }
 

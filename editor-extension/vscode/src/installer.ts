@@ -3,9 +3,10 @@ import { spawn } from "node:child_process";
 import { mkdir, rename, rm } from "node:fs/promises";
 import * as path from "node:path";
 
-import { type CancellationToken, type LogOutputChannel, ProgressLocation, window } from "vscode";
+import { type CancellationToken, commands, type LogOutputChannel, ProgressLocation, window } from "vscode";
 
 import { onPath, pythonOf } from "./environment.js";
+import { SECTION } from "./settings.js";
 
 /** Ask, then make the environment with a progress message that can be cancelled. Returns whether it is there now. */
 export async function install(environment: string, requirement: string, log: LogOutputChannel): Promise<boolean> {
@@ -14,10 +15,10 @@ export async function install(environment: string, requirement: string, log: Log
     void window.showErrorMessage("Diffill needs Python 3.10 or newer, and none is on PATH. Install one and try again.");
     return false;
   }
+  const unfinished = `${environment}.unfinished`;
   const options = { location: ProgressLocation.Notification, title: "Diffill: installing the server", cancellable: true };
   try {
     await window.withProgress(options, async (progress, token) => {
-      const unfinished = `${environment}.unfinished`;
       await rm(unfinished, { recursive: true, force: true });
       await mkdir(path.dirname(environment), { recursive: true });
       progress.report({ message: "making a Python environment" });
@@ -29,11 +30,20 @@ export async function install(environment: string, requirement: string, log: Log
     });
     return true;
   } catch (error) {
-    const choice = await window.showErrorMessage(`Diffill was not installed: ${(error as Error).message}`, "Show Log");
-    if (choice !== undefined) {
-      log.show();
-    }
+    await rm(unfinished, { recursive: true, force: true });
+    void explain(error as Error, log);
     return false;
+  }
+}
+
+async function explain(error: Error, log: LogOutputChannel): Promise<void> {
+  const otherwise = "Without a network: install it into a Python of your own, and choose that one.";
+  const message = `Diffill was not installed: ${error.message}. ${otherwise}`;
+  const choice = await window.showErrorMessage(message, "Show Log", "Choose an Interpreter");
+  if (choice === "Show Log") {
+    log.show();
+  } else if (choice !== undefined) {
+    await commands.executeCommand("workbench.action.openSettings", `${SECTION}.interpreter`);
   }
 }
 

@@ -65,7 +65,7 @@ export class Status implements Disposable {
     const latency = this.latency === undefined ? "" : `${Math.round(this.latency)} ms`;
     const detail = state === "loading" ? percent(this.server.percentage) : state === "ready" ? latency : "";
     this.item.text = `${ICONS[state]} Diffill ${detail}`.trimEnd();
-    this.item.accessibilityInformation = { label: `Diffill, ${state}` };
+    this.item.accessibilityInformation = { label: `Diffill, ${state}${state === "failed" ? `: ${message}` : ""}` };
     this.item.backgroundColor = state === "failed" ? new ThemeColor("statusBarItem.warningBackground") : undefined;
     const lines = [`**Diffill**: ${state}`, message, latency && `last completion in ${latency}`];
     this.item.tooltip = new MarkdownString(lines.filter(Boolean).join("\n\n"));

@@ -109,13 +109,13 @@ def test_the_same_change_is_made_where_it_is_due(window: Editor, tmp_path: Path)
     file = tmp_path / "rename.py"
     file.write_text("def area(width, height):\n    size = width * height\n    print(width)\n    return size\n", "utf-8")
     window.open(file)
-    window.keys("w", "w", "c", "w")
+    window.keys("f", "w", "c", "w")
     window.text("wide")
     window.command("Diffill next-edit")
-    wait_for("the first place", lambda: window.nvim.current.window.cursor == [2, 11] or window.messages())
-    assert window.nvim.current.window.cursor == [2, 11]
+    wait_for("the first place", lambda: tuple(window.nvim.current.window.cursor) == (2, 11) or window.messages())
+    assert tuple(window.nvim.current.window.cursor) == (2, 11), window.messages()
     window.command("Diffill next-edit")
-    wait_for("the second place", lambda: window.nvim.current.window.cursor == [3, 10])
+    wait_for("the second place", lambda: tuple(window.nvim.current.window.cursor) == (3, 10))
     window.command("Diffill next-edit")
     expected = ["def area(wide, height):", "    size = wide * height", "    print(wide)", "    return size"]
     wait_for("all of it", lambda: window.lines() == expected)

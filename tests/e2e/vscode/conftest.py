@@ -16,7 +16,8 @@ pytest.importorskip("playwright", reason="part of the extra e2e")
 
 from ruff import find_ruff_bin
 
-from tests.e2e.vscode.workbench import Installation, Workbench, running
+from tests.e2e.vscode.installation import Installation, running
+from tests.e2e.vscode.workbench import Workbench
 
 ROOT = Path(__file__).parents[3]
 EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors"))
@@ -59,7 +60,7 @@ def window(
     for folder in ("one", "two"):
         (workspace / folder).mkdir()
     file = workspace / "both.code-workspace"
-    file.write_text(json.dumps({"folders": [{"path": "one"}, {"path": "two"}], "settings": {}}))
+    file.write_text(json.dumps({"folders": [{"path": "one"}, {"path": "two"}], "settings": {"diffill.confidence": 0}}))
     with running(
         installation,
         workspace=file,

@@ -15,9 +15,10 @@ from ruff import find_ruff_bin
 
 from tests.command_line import run
 from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS, pack_ruff
+from tests.e2e.vscode.installation import Installation, running
 from tests.e2e.vscode.test_repairs import BASKET, PREVIEW, RENAMED, UNDEFINED
 from tests.e2e.vscode.test_typing import STOCK
-from tests.e2e.vscode.workbench import Installation, Workbench, running
+from tests.e2e.vscode.workbench import Workbench
 
 SIZE = (860, 400)
 COLOURS = 160

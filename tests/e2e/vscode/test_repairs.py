@@ -49,32 +49,6 @@ def test_a_key_fixes_what_ruff_found(window: Workbench) -> None:
     assert window.save("key.py") == FIXED
 
 
-def ask_for_rewrite(window: Workbench, name: str) -> None:
-    window.open_new(name, BASKET)
-    window.press("Control+End", "ArrowUp", "ArrowUp", "Control+Alt+r")
-    window.answer("rename count to size")
-    window.page.locator(PREVIEW).wait_for()
-    window.wait_until(lambda: window.text(PREVIEW) not in ("", BASKET.strip()))
-
-
-def test_a_rewrite_is_shown_first_and_is_one_step_of_undo(window: Workbench) -> None:
-    ask_for_rewrite(window, "rewrite.py")
-    proposed = window.text(PREVIEW)
-    window.press("Control+Enter")
-    window.page.locator(PREVIEW).wait_for(state="detached")
-    window.wait_until(lambda: window.text() == proposed)
-    assert window.save("rewrite.py").strip() == proposed
-    window.press("Control+Z")
-    assert window.save("rewrite.py") == BASKET
-
-
-def test_a_discarded_rewrite_leaves_the_text_alone(window: Workbench) -> None:
-    ask_for_rewrite(window, "discard.py")
-    window.press("Escape")
-    window.page.locator(PREVIEW).wait_for(state="detached")
-    assert window.text() == BASKET.strip()
-
-
 def test_the_same_change_is_gone_through_place_by_place(window: Workbench) -> None:
     window.open_new("next.py", RENAMED)
     window.press("Control+Home", "ArrowDown", "Home", "Control+Shift+ArrowRight")

@@ -11,7 +11,7 @@ import pytest
 
 from diffill.cli.vscode_extension import PACKED
 from tests.command_line import run
-from tests.e2e.vscode.workbench import Installation
+from tests.e2e.vscode.installation import Installation
 
 
 def test_it_is_installed_checked_and_taken_away(

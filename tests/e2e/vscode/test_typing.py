@@ -111,3 +111,21 @@ def test_the_second_folder_is_served_too(window: Workbench) -> None:
     window.press("Control+End", "ArrowUp", "End")
     window.type("self.items")
     assert window.wait_for_ghost_text().strip()
+
+
+def test_two_windows_share_one_file(window: Workbench) -> None:
+    at_the_hole(window, "shared.py", typed="")
+    with window.another() as other:
+        other.wait_until_ready()
+        other.open("shared.py")
+        other.press("Control+End", "ArrowUp", "End")
+        other.type("self.items")
+        other.wait_for_ghost_text()
+        other.press("Tab")
+        other.wait_for_no_ghost_text()
+        saved = other.save("shared.py")
+    window.wait_until(lambda: window.text() == saved.rstrip())
+    window.press("End", "Enter")
+    window.type("self.items")
+    assert window.wait_for_ghost_text().strip()
+    assert window.save("shared.py").startswith(saved.rstrip())

