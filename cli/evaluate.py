@@ -14,6 +14,7 @@ from .case_bar import case_bar
 from .gate import draw_report, gate, sweep
 from .options import adapter_option, checkpoint_option, device_option, engine_settings, json_option, mode_option
 from .problem import one_line
+from .teams import teams
 
 if TYPE_CHECKING:
     from diffill.model.decoding_turn import Decoder
@@ -82,6 +83,7 @@ def evaluate() -> None:
 evaluate.add_command(gate)
 evaluate.add_command(sweep)
 evaluate.add_command(draw_report)
+evaluate.add_command(teams)
 
 
 @evaluate.command()
