@@ -43,6 +43,14 @@ class Problem:
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Access:
+    """What the ignore files and the name of a file say."""
+
+    may_show: bool
+    keeps_out: bool
+
+
 class Context:
     """Gathers snippets for one connection. What it may not show it does not read."""
 
@@ -54,7 +62,7 @@ class Context:
         self.passages = Passages()
         self._problems: dict[str, list[Problem]] = {}
         self._kept: dict[str, tuple[int, str]] = {}
-        self._shown: dict[tuple[tuple[str, ...], str], bool] = {}
+        self._accesses: dict[tuple[tuple[str, ...], str], _Access] = {}
 
     def text_for(self, document: Document, offset: int) -> str:
         """The snippets for a cursor as text to stand before its file; the same until the cursor is somewhere else.
@@ -101,18 +109,30 @@ class Context:
 
     def may_show(self, document: Document) -> bool:
         """Whether the model may be shown an open document: untitled and remote ones are the person's own doing."""
+        return self._access(document).may_show
+
+    def keeps_out(self, document: Document) -> bool:
+        """Whether completions stay away from a file altogether: it holds secrets, or `.diffillignore` names it."""
+        return self._access(document).keeps_out
+
+    def _access(self, document: Document) -> _Access:
+        """What the rules say; looked up once, for every key asks and the file system would be asked each time."""
         place = (self.folders, document.uri)
-        if place not in self._shown:
-            if len(self._shown) > _MAX_REMEMBERED:
-                self._shown.clear()
+        if place not in self._accesses:
+            if len(self._accesses) > _MAX_REMEMBERED:
+                self._accesses.clear()
             path = path_of(document.uri)
-            self._shown[place] = path is None or any(rules.may_show(path) for rules in self.rules(path))
-        return self._shown[place]
+            rules = self.rules(path) if path is not None else []
+            self._accesses[place] = _Access(
+                may_show=path is None or any(rule.may_show(path) for rule in rules),
+                keeps_out=path is not None and (is_secret_file(path) or any(rule.keeps_out(path) for rule in rules)),
+            )
+        return self._accesses[place]
 
     def forget_rules(self) -> None:
         """Read the ignore files again: one of them changed."""
         IgnoreRules.forget()
-        self._shown.clear()
+        self._accesses.clear()
         self._kept.clear()
 
     @staticmethod
@@ -121,11 +141,6 @@ class Context:
         import bm25s  # noqa: F401
 
         without_secrets("")
-
-    def keeps_out(self, document: Document) -> bool:
-        """Whether completions stay away from a file altogether: it holds secrets, or `.diffillignore` names it."""
-        path = path_of(document.uri)
-        return path is not None and (is_secret_file(path) or any(rules.keeps_out(path) for rules in self.rules(path)))
 
     def rules(self, path: Path) -> list[IgnoreRules]:
         """Those of the workspace's folders that a file lies in, else of its own folder."""
