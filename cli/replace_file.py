@@ -1,4 +1,4 @@
-"""A source file with a new text: written beside the old one, then renamed over it."""
+"""Files written beside the old one, then renamed over it."""
 
 from __future__ import annotations
 
@@ -34,3 +34,14 @@ def replace_text(file: Path, before: str, after: str) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """A new file, or a new text of an old one: never half of it.
+
+    Raises:
+        OSError: it cannot be written; what was there is there.
+    """
+    beside = file.with_name(f".{file.name}.part")
+    beside.write_bytes(data)
+    beside.replace(file)

@@ -16,6 +16,7 @@ from .adapter import Adapter, merge
 from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint, quantize_rows
 from .config import ModelConfig
 from .cpu import obstacle, packable, runs_here
+from .gpu import chosen as kernels_chosen
 from .gpu.loading import load_gpu_network
 from .hugging_face.layout import is_hugging_face
 from .hugging_face.vocabulary import read_vocabulary
@@ -120,6 +121,8 @@ def _give_back_memory() -> None:
 
 def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> Network:
     """The fastest network of tensors as a checkpoint stores them; those that are packed otherwise are taken out."""
+    if kernels_chosen(device) and (network := load_gpu_network(config, tensors, device=device)):
+        return network
     why_not = obstacle(config) or ("" if packable(tensors) else "its weights are not int8")
     if device.type == "cpu" and why_not:
         logger.info("plain torch computes, the native program cannot: %s", why_not)
@@ -127,8 +130,6 @@ def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: to
         from .cpu.network import CpuNetwork
 
         return CpuNetwork(config, tensors)
-    if device.type == "cuda" and (network := load_gpu_network(config, tensors, device=device)):
-        return network
     return build_plain_network(config, tensors, device=device)
 
 

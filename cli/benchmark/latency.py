@@ -8,32 +8,27 @@ from typing import Literal
 
 from diffill.model.engine import BlockDecoder
 from diffill.model.request import DecodeRequest, Mode
-from diffill.model.tokenizer import Tokenizer
-from diffill.training.evaluation.holes import Hole
 
 from .llama_cpp import LLAMA_CPP, LlamaCpp
-from .places import in_turn, requests_at
+from .place import Place, in_turn
 from .report import Row, Sample, row
 
 PREFIXES: tuple[Literal["cold", "warm"], ...] = ("cold", "warm")
 
 
 def measure_latency(
-    holes: Iterable[Hole],
+    places: Iterable[Place],
     modes: Sequence[Mode],
     *,
     decoder: BlockDecoder,
-    tokenizer: Tokenizer,
     llama: LlamaCpp | None,
 ) -> list[Row]:
     """Every place in every mode, cold and then warm."""
     contenders = [*modes, LLAMA_CPP] if llama else list(modes)
     samples: dict[tuple[str, str], list[Sample]] = {(name, prefix): [] for name in contenders for prefix in PREFIXES}
-    for index, hole in enumerate(holes):
+    for index, place in enumerate(places):
         for name in in_turn(contenders, index):
-            pair = requests_at(hole, tokenizer, next((mode for mode in modes if mode == name), "ar"))
-            if pair is None:
-                continue
+            pair = place.requests(next((mode for mode in modes if mode == name), "ar"))
             decoder.pool.forget()
             for prefix, request in zip(PREFIXES, pair, strict=True):
                 if name == LLAMA_CPP and llama is not None:

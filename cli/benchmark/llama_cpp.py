@@ -23,6 +23,10 @@ class LlamaCpp:
     def __init__(self, server: Any) -> None:
         self._server = server
 
+    def answer(self, request: DecodeRequest) -> Sample:
+        """Fill the span of a request, by the clock, its prompt read anew."""
+        return self.decode(request, reuse=False)
+
     def decode(self, request: DecodeRequest, *, reuse: bool) -> Sample:
         """Fill the span of a request, by the clock.
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from diffill.lsp_server.completion import Question, ask
 from diffill.lsp_server.documents import Document
 from diffill.model.code.languages import language_of
-from diffill.model.request import DecodeRequest, Mode
+from diffill.model.request import DecodeRequest, Mode, pack_ids
 from diffill.model.tokenizer import Tokenizer
 from diffill.training.evaluation.holes import Hole, punch_holes
 
+from .place import Place
+
+BEFORE_TOKENS = 256
+"""Of the code before a place, for long answers."""
 SPARE = 3
 """Of so many places, one at least is worth a completion."""
 
@@ -36,6 +39,19 @@ def requests_at(hole: Hole, tokenizer: Tokenizer, mode: Mode) -> tuple[DecodeReq
     return (first, second) if first and second else None
 
 
+def place_at(hole: Hole, tokenizer: Tokenizer) -> Place:
+    """The hole as requests.
+
+    Raises:
+        ValueError: the server would not ask there; those of `places` are not such.
+    """
+    pair = requests_at(hole, tokenizer, "ar")
+    if pair is None:
+        raise ValueError(f"place: at {hole.name} nothing is asked")
+    cold, warm = pair
+    return Place(name=hole.name, cold=cold, warm=warm, before=pack_ids(tokenizer.encode(hole.prefix)[-BEFORE_TOKENS:]))
+
+
 def places(code: Path, *, count: int, seed: int, tokenizer: Tokenizer) -> list[Hole]:
     """`count` seeded places below a directory where the server would ask, before and after one character.
 
@@ -49,9 +65,3 @@ def places(code: Path, *, count: int, seed: int, tokenizer: Tokenizer) -> list[H
     if not asked:
         raise ValueError(f"code: {code} has no place to complete")
     return asked
-
-
-def in_turn(modes: Sequence[str], round_: int) -> list[str]:
-    """The modes, a different one first each round: what warms up or slows down over time hits all alike."""
-    first = round_ % len(modes)
-    return [*modes[first:], *modes[:first]]

@@ -13,6 +13,8 @@ from diffill.model.request import DecodeResult, ModelInfo
 
 Suite = Literal["latency", "throughput", "typing", "kernels"]
 BASELINE = "ar"
+OTHERS = ("llama.cpp", "transformers", "transformers assisted")
+"""Programs beside us."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the fast network, its plain twin, and what the machine's memory and units allow."""
 
-    kernel: Literal["step", "predict"]
+    kernel: str
+    """`step` and `predict` as the engine calls them; on a GPU also `step on the device`, without what the host adds,
+    and each kernel by its name."""
     rows: int
     context: int
     ms: float
@@ -79,7 +83,7 @@ class KernelRow(msgspec.Struct, frozen=True, kw_only=True):
     relative_error: float
     """Norm of the difference from the twin, over the norm of the twin's result."""
     cores: int
-    """Those that were free."""
+    """Those that were free; of a GPU, its multiprocessors."""
     n: int
 
 
@@ -125,10 +129,10 @@ def ratios(rows: Sequence[Row]) -> dict[str, float]:
     for one in rows:
         for other in rows:
             if (one.prefix, one.batch) == (other.prefix, other.batch) and one.mode != other.mode:
-                if other.mode in (BASELINE, "llama.cpp") and one.mode != "llama.cpp":
+                if other.mode in (BASELINE, *OTHERS) and one.mode not in OTHERS:
                     condition = f"_{one.prefix}" if one.prefix == "cold" else ""
                     condition += f"_batch_{one.batch}" if (one.batch or 1) > 1 else ""
-                    found[f"{one.mode}_vs_{other.mode}{condition}"] = _ratio(one, other)
+                    found[f"{one.mode}_vs_{other.mode.replace(' ', '_')}{condition}"] = _ratio(one, other)
             elif one.mode == other.mode and other.batch == 1 and (one.batch or 1) > 1:
                 found[f"{one.mode}_batch_{one.batch}_vs_1"] = _ratio(one, other)
     return found

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from diffill.model.engine import BlockDecoder
-from diffill.model.request import DecodeRequest, Mode, pack_ids
-from diffill.model.tokenizer import END_OF_TEXT, Tokenizer
-from diffill.training.evaluation.holes import Hole
+from diffill.model.request import DecodeRequest, Mode, pack_ids, unpack_ids
+from diffill.model.tokenizer import END_OF_TEXT
 
-from .llama_cpp import LLAMA_CPP, LlamaCpp
-from .places import in_turn
+from .place import Place, in_turn
 from .report import Row, Sample, row
 
-PROMPT_TOKENS = 256
+Contender = Callable[[DecodeRequest], Sample]
+"""Another program that answers one request, by the clock."""
 
 
 def measure_throughput(
-    batches: Iterable[list[Hole]],
+    batches: Iterable[list[Place]],
     modes: Sequence[Mode],
     sizes: Sequence[int],
     max_tokens: int,
     *,
     decoder: BlockDecoder,
-    tokenizer: Tokenizer,
-    llama: LlamaCpp | None,
+    others: Mapping[str, Contender],
 ) -> list[Row]:
     """Every batch of places in every mode and size.
 
@@ -33,20 +31,20 @@ def measure_throughput(
 
     Args:
         batches: as many places as the largest size, each time.
+        others: what answers one stream beside us.
     """
     runs: list[tuple[str, int]] = [(mode, size) for size in sizes for mode in modes]
-    if llama is not None:
-        runs.append((LLAMA_CPP, 1))
+    runs += [(name, 1) for name in others]
     samples: dict[tuple[str, int], list[Sample]] = {run: [] for run in runs}
     names = [f"{mode} {size}" for mode, size in runs]
-    for index, holes in enumerate(batches):
-        prompts = [pack_ids([END_OF_TEXT, *tokenizer.encode(hole.prefix)[-PROMPT_TOKENS:]]) for hole in holes]
+    for index, places in enumerate(batches):
+        prompts = [pack_ids([END_OF_TEXT, *unpack_ids(place.before)]) for place in places]
         for name in in_turn(names, index):
             mode, size = runs[names.index(name)]
             known = next((known for known in modes if known == mode), modes[0])
             requests = [DecodeRequest(prompt=prompt, mode=known, max_tokens=max_tokens) for prompt in prompts[:size]]
-            if mode == LLAMA_CPP and llama is not None:
-                samples[mode, size].append(llama.decode(requests[0], reuse=False))
+            if other := others.get(mode):
+                samples[mode, size].append(other(requests[0]))
             else:
                 samples[mode, size].append(timed_together(decoder, requests))
     return [row(mode, samples[mode, size], batch=size) for mode, size in runs]

@@ -7,7 +7,10 @@ that depends on the network's sizes and on slot numbers, never on the number of 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterable
+
+import torch
 
 from ..adapter import linear_shapes
 from ..checkpoint import SCALE_SUFFIX
@@ -15,6 +18,12 @@ from ..config import ModelConfig
 
 QUERY_ROWS = 16
 """Rows of a product on tensor cores: query heads that share a key head stand below one another in them."""
+
+
+def chosen(device: torch.device) -> bool:
+    """Whether steps on this device are asked of the kernels: on CUDA. `DIFFILL_INTERPRET_KERNELS=1`, with
+    `TRITON_INTERPRET=1`, rehearses that on a CPU, very slowly."""
+    return device.type == "cuda" or (device.type == "cpu" and os.environ.get("DIFFILL_INTERPRET_KERNELS") == "1")
 
 
 def unsupported(config: ModelConfig, names: Iterable[str]) -> str | None:

@@ -71,7 +71,8 @@ def cuda_graphs() -> Capture:
         work()  # compiles kernels, which must not happen while recording; and its result is the first one
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        # Another thread may be loading an adapter's weights meanwhile.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             work()  # is written down, not done
         return graph.replay
 

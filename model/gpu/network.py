@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from ..config import ModelConfig
 from ..memory import CACHE_BYTES
 from ..network import Network, NotFinite, Part, Prediction, ranked_answers
 from .attention import tile_tokens
-from .graphs import Capture, GraphRunner
+from .graphs import Capture, GraphRunner, Work
 from .inputs import StepInputs
 from .program import Program
 from .shapes import WARM, StepShape
@@ -51,6 +52,7 @@ class GpuNetwork(Network):
         self._banned = {labels: torch.tensor(self.banned(labels=labels), device=device) for labels in (False, True)}
         self._bias = {labels: self._bias_of(banned) for labels, banned in self._banned.items()}
         self._storage = 0
+        self._step: Work | None = None
         self._last: LastStep | None = None
 
     @property
@@ -102,11 +104,17 @@ class GpuNetwork(Network):
             entropy=(np.log(total) - weighted / total).tolist(),
         )
 
+    def repeat(self) -> None:
+        """The last step again, over what it left on the device: that alone, to be timed."""
+        assert self._last is not None and self._step is not None, "there was no step"
+        self._graphs.run(self._last.shape, self._step, memory=self._storage)
+
     def _run(self, shape: StepShape, parts: Sequence[Part], storage: Tensor) -> None:
         self._inputs.fill(shape, parts, tile_rows=self._tile_rows)
         self._storage = storage.data_ptr()
         columns = self._inputs.columns(shape)
-        self._graphs.run(shape, lambda: self.program.step(shape, columns, storage), memory=self._storage)
+        self._step = functools.partial(self.program.step, shape, columns, storage)
+        self._graphs.run(shape, self._step, memory=self._storage)
 
     def _decided(self, states: Tensor, *, labels: bool) -> np.ndarray:  # [R, D] -> fp32 [R, TOLD]
         """Of the last step all rows are decided at once: others of it will be asked for next."""

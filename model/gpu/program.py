@@ -87,7 +87,7 @@ class Program:
         x, normed, inner, query, attended = (
             buffer[:rows] for buffer in (self.x, self.normed, self.inner, self.query, self.attended)
         )
-        partial = self._partial(shape)
+        partial = self.partial(shape)
         embed(columns.tokens, self.embedding, x)
         parts: Tensor | None = None
         for index, layer in enumerate(self.layers):
@@ -123,7 +123,7 @@ class Program:
         linear(x, weight, out, tiling)
         return out
 
-    def _partial(self, shape: StepShape) -> Partial:
+    def partial(self, shape: StepShape) -> Partial:
         """Room for what stretches say, of one shape."""
         rows = shape.rows, self.config.num_heads, shape.stretches
         count = rows[0] * rows[1] * rows[2]

