@@ -28,14 +28,24 @@ def device_option(command: Command) -> Command:
     return click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to decode.")(command)
 
 
+def _checkpoint(_: click.Context, parameter: click.Parameter, name: str | None) -> Path | None:
+    from diffill.model.hugging_face.layout import find_checkpoint
+
+    try:
+        return find_checkpoint(name) if name is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error).removeprefix("model: "), param=parameter) from None
+
+
 def checkpoint_option(command: Command) -> Command:
     return click.option(
         "--model",
         "--checkpoint",
         "checkpoint",
-        metavar="DIR",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Checkpoint in place of the one that comes with Diffill: ours, or one in Hugging Face layout.",
+        metavar="DIR|ORG/NAME",
+        callback=_checkpoint,
+        help="In place of the model that comes with Diffill: a checkpoint of ours, or one in Hugging Face layout, "
+        "which may also be named if it was downloaded.",
     )(command)
 
 

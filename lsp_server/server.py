@@ -164,6 +164,7 @@ class Server(LanguageServer):
 
     def _connect(self) -> tuple[Client, Tokenizer]:
         from diffill.model.client import EngineClient, EngineSettings
+        from diffill.model.hugging_face.layout import find_checkpoint
         from diffill.model.tokenizer import Tokenizer
 
         from .ignored import path_of
@@ -172,7 +173,7 @@ class Server(LanguageServer):
         chosen = self.session.settings if self.session else Settings()
         root = path_of(self._folders[0]) if self._folders else None
         settings = EngineSettings.from_environment(
-            checkpoint=Path(chosen.model).expanduser() if chosen.model else None,
+            checkpoint=find_checkpoint(chosen.model) if chosen.model else None,
             device=chosen.device or None,
             place=root,
         )

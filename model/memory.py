@@ -12,7 +12,7 @@ from .hugging_face.layout import is_hugging_face
 from .hugging_face.vocabulary import read_vocabulary
 from .request import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
 
-RUNTIME_BYTES = 600_000_000
+RUNTIME_BYTES = 350_000_000
 """Of the engine process, or of a GPU's context, before it holds a weight."""
 CACHE_BYTES = 256 << 20
 """Wanted for keys and values; more only where one request of the largest size would not fit."""
@@ -73,15 +73,17 @@ def footprint(checkpoint: Path, device: str) -> Footprint:
     """
     config = ModelConfig.load(checkpoint)
     table = config.vocabulary_size * config.hidden_size
-    values = 1 if device == "cpu" and _is_int8(checkpoint, config) else 4 if device == "cpu" else 2
+    int8 = device == "cpu" and _is_int8(checkpoint, config)
+    values = 1 if int8 else 4 if device == "cpu" else 2
+    in_fp32 = 2 * table if int8 and is_hugging_face(checkpoint) else 0  # the largest matrix, before it is rounded
     slot = 2 * config.num_layers * config.num_key_value_heads * config.head_size * (4 if device == "cpu" else 2)
     row = 3 * 2 * config.intermediate_size + 4 * config.hidden_size
     return Footprint(
         # Rows of int8 that are both looked up and multiplied with are held in two forms, but for the native program.
-        weights=values * (parameters(config) + (table if values == 1 else 0)),
+        weights=values * (parameters(config) + (table if int8 else 0)),
         cache=max(CACHE_BYTES, slot * min(MAX_PROMPT_TOKENS + MAX_NEW_TOKENS, config.max_positions)),
         least_cache=slot * min(LEAST_CACHE_TOKENS, config.max_positions),
-        working=RUNTIME_BYTES + 4 * (STEP_ROWS * row + max(2 * table, 3 * PREDICTED_ROWS * config.vocabulary_size)),
+        working=RUNTIME_BYTES + 4 * (STEP_ROWS * row + max(in_fp32, 3 * PREDICTED_ROWS * config.vocabulary_size)),
     )
 
 

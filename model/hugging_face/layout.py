@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 CONFIG_FILE, TOKENIZER_FILE, PROFILE_FILE = "config.json", "tokenizer.json", "decoding_profile.json"
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+REPOSITORY_PREFIX, SNAPSHOTS = "models--", "snapshots"
 
 
 def is_hugging_face(directory: Path) -> bool:
@@ -17,6 +19,35 @@ def is_hugging_face(directory: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(values, dict) and bool({"architectures", "model_type"} & values.keys())
+
+
+def find_checkpoint(name: str) -> Path:
+    """A directory, or the newest snapshot of `ORGANISATION/NAME` that somebody has downloaded; nothing is downloaded.
+
+    Raises:
+        ValueError: it is neither; one line.
+    """
+    directory = Path(name).expanduser()
+    if name and directory.is_dir():
+        return directory
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    repository = cache / f"{REPOSITORY_PREFIX}{name.replace('/', '--')}"
+    try:
+        snapshot = repository / SNAPSHOTS / (repository / "refs" / "main").read_text("utf-8").strip()
+    except OSError:
+        snapshot = None
+    if name.count("/") != 1 or snapshot is None or not snapshot.is_dir():
+        raise ValueError(f"model: {name} is no directory, and no model of that name is in {cache}")
+    return snapshot
+
+
+def name_of(directory: Path) -> str:
+    """How a checkpoint is called: by its directory, or by its repository where that is a snapshot of one."""
+    directory = directory.resolve()
+    if directory.parent.name == SNAPSHOTS and directory.parents[1].name.startswith(REPOSITORY_PREFIX):
+        return directory.parents[1].name.removeprefix(REPOSITORY_PREFIX).replace("--", "/", 1)
+    return directory.name
 
 
 def read_object(path: Path) -> dict[str, Any]:

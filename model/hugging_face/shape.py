@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config import ModelConfig, RopeScaling
 from ..tokenizer import MASK
-from .layout import CONFIG_FILE, read_object
+from .layout import CONFIG_FILE, name_of, read_object
 from .vocabulary import architecture_of, read_vocabulary
 
 LLAMA, QWEN2, QWEN3 = "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"
@@ -39,7 +39,7 @@ def read_shape(directory: Path) -> ModelConfig:
     try:
         hidden, heads = _whole(values, "hidden_size"), _whole(values, "num_attention_heads")
         return ModelConfig(
-            name=directory.resolve().name,
+            name=name_of(directory),
             vocabulary_size=vocabulary.size,
             hidden_size=hidden,
             intermediate_size=_whole(values, "intermediate_size"),

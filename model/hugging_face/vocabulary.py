@@ -96,7 +96,7 @@ def read_vocabulary(directory: Path) -> Vocabulary:
         refused=tuple(sorted(NUM_CONTROL_IDS + id_ for id_ in no_text)),
         beginning=NUM_CONTROL_IDS + begins[0] if begins else None,
         markers={control: NUM_CONTROL_IDS + tokens[name] for control, name in names.items() if name is not None},
-        text=json.dumps({**values, "post_processor": None}),
+        text=json.dumps({**values, "post_processor": None, "truncation": None, "padding": None}),
     )
 
 

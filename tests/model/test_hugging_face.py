@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from diffill.model.checkpoint import checkpoint_hash, load_checkpoint
 from diffill.model.config import ModelConfig
 from diffill.model.decoder_loading import load_decoder
+from diffill.model.hugging_face.layout import find_checkpoint
 from diffill.model.hugging_face.vocabulary import read_vocabulary
 from diffill.model.loading import load_network
 from diffill.model.request import DecodeRequest, pack_ids, unpack_ids
@@ -37,6 +38,7 @@ from tests.hugging_face import (
     FIM_PREFIX,
     FIM_SUFFIX,
     MODELS,
+    backend,
     change,
     model_of,
     save,
@@ -173,6 +175,17 @@ def test_text_never_becomes_a_control_token(tmp_path: Path) -> None:
     assert [int(index) for index in tokenizer.ends_line.nonzero()[0]] == tokenizer.encode("\n")
 
 
+def test_text_is_never_cut_nor_padded(tmp_path: Path) -> None:
+    """As the tokenizers of some repositories do, after the training run that they were saved from."""
+    save(tmp_path, model_of("qwen2"))
+    limited = backend()
+    limited.enable_truncation(8)
+    limited.enable_padding(length=8)
+    limited.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = Tokenizer.load(tmp_path)
+    assert [len(tokenizer.encode("x" * count)) for count in (0, 3, 20)] == [0, 3, 20]
+
+
 def test_control_tokens_are_never_answers(tmp_path: Path) -> None:
     network = load_network(save(tmp_path, model_of("qwen2")), device=torch.device("cpu"))
     states = network.step(network.new_cache(), ours(text_ids(30)))
@@ -255,6 +268,22 @@ def test_a_shard_outside_of_the_directory(tmp_path: Path) -> None:
     index.write_text(json.dumps(listed), "utf-8")
     with pytest.raises(ValueError, match=r"names '\.\./model\.safetensors'"):
         load_checkpoint(tmp_path)
+
+
+def test_a_downloaded_model_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--Some--model-0.5B"
+    snapshot = save(repository / "snapshots" / "abc123", model_of("llama"))
+    with pytest.raises(ValueError, match=r"^model: Some/model-0\.5B is no directory, and no model of that name"):
+        find_checkpoint("Some/model-0.5B")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    assert find_checkpoint("Some/model-0.5B") == snapshot
+    assert ModelConfig.load(snapshot).name == "Some/model-0.5B"
+    assert find_checkpoint(str(snapshot)) == snapshot
+    for name in ("Some/other", "../models--Some--model-0.5B/x", ""):
+        with pytest.raises(ValueError, match=r"^model: "):
+            find_checkpoint(name)
 
 
 def test_another_kind_of_tokenizer(tmp_path: Path) -> None:
