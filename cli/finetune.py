@@ -38,6 +38,12 @@ day = click.DateTime(["%Y-%m-%d"])
 @click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
 @click.option("--full", is_flag=True, help="Train all weights; --out gets a whole checkpoint in place of an adapter.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="2e-3, with --full 1e-4, by default.")
+@click.option(
+    "--compile",
+    "compile_",
+    is_flag=True,
+    help="Compile the layers: slow at first, faster then; needs a C++ compiler.",
+)
 @click.option("--shard", is_flag=True, help="Under torchrun: share out the weights among the processes, too (FSDP2).")
 @click.option(
     "--save-every",
@@ -79,6 +85,7 @@ def finetune(
     epochs: int,
     rank: int,
     full: bool,
+    compile_: bool,
     shard: bool,
     save_every: float,
     learning_rate: float | None,
@@ -116,6 +123,7 @@ def finetune(
             device=choose_device(device)[0],
             lora=LoraConfig(rank=rank),
             full=full,
+            compile=compile_,
             shard=shard,
             save_every=save_every,
             learning_rate=learning_rate or (FULL_LEARNING_RATE if full else LEARNING_RATE),

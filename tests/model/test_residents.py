@@ -17,6 +17,7 @@ from diffill.model.client import EngineClient, EngineError, EngineSettings
 from diffill.model.config import ModelConfig
 from diffill.model.decoder_loading import load_decoder
 from diffill.model.engine import BlockDecoder
+from diffill.model.followed_adapter import FollowedAdapter
 from diffill.model.request import DecodeRequest, Mode, pack_ids
 from diffill.model.tokenizer import MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX
 from tests.adapters import tiny_factors, write_adapter
@@ -113,6 +114,36 @@ def settings(base: Path, tmp_path: Path) -> Iterator[EngineSettings]:
         yield EngineSettings(
             checkpoint=base, device="cpu", directory=directory / "run", place=tmp_path / "workspace", idle_seconds=30.0
         )
+
+
+def test_what_cannot_be_prepared_leaves_what_worked(
+    adapters: list[Path], store: AdapterStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_adapter, "LOOK_SECONDS", 0.0)
+    first, second = (store.install(path) for path in adapters)
+    prepared: list[Path] = []
+
+    async def prepare(adapter: Path) -> None:
+        prepared.append(adapter)
+        raise EngineError("bad_request", "adapter: it is broken")
+
+    async def test() -> None:
+        followed = FollowedAdapter(first.path, tmp_path, prepare)
+        store.use(second.key, tmp_path)
+        for _ in range(3):
+            followed.look()
+            await asyncio.sleep(0.01)
+        assert (followed.current, prepared) == (first.path, [second.path]), "and it is not tried at every look"
+        store.use("gone-1", tmp_path)
+        followed.look()
+        assert followed.current == first.path
+        store.use(BASE, tmp_path)
+        followed.look()
+        await asyncio.sleep(0.01)
+        assert followed.current is None
+        await followed.close()
+
+    asyncio.run(test())
 
 
 def test_another_choice_takes_effect_in_the_running_engine_and_drops_no_request(

@@ -19,6 +19,7 @@ from diffill.training.edits.build import BuildConfig
 from diffill.training.edits.fault_set import FaultSetConfig
 from diffill.training.evaluation.gate import GateConfig
 from diffill.training.evaluation.sweep import SweepConfig
+from diffill.training.finetune.teams import TeamsConfig
 from diffill.training.joint import JointConfig
 from diffill.training.on_policy import PolicyConfig
 from diffill.training.order import OrderConfig
@@ -45,6 +46,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {
     "gate.json": GateConfig,
     "cpu-gate.json": GateConfig,
     "sweep.json": SweepConfig,
+    "teams.json": TeamsConfig,
 }
 PACKED: dict[str, type[msgspec.Struct]] = {"pack": PrepareConfig, "pack-edits": EditRowsConfig}
 STAGES = ("causal", "joint", "edit", "order", "policy")

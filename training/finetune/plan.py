@@ -66,6 +66,8 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
+    compile: bool = False
+    """See `TrainConfig.compile`; needs a C++ compiler."""
     shard: bool = False
     """See `TrainConfig.shard`."""
     save_every: float = 300.0
@@ -97,7 +99,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Equal for runs that learn the same from the same."""
-        config = msgspec.structs.replace(self.config, minutes=1.0, shard=False, save_every=1.0)
+        config = msgspec.structs.replace(self.config, minutes=1.0, compile=False, shard=False, save_every=1.0)
         decides = (
             msgspec.json.encode(config, enc_hook=str),
             self.repository.trained_to,

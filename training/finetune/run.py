@@ -123,6 +123,7 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
         rows_per_step=rows_per_step,
         micro_batches=processes,
         shard=config.shard,
+        compile=config.compile,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
         decay_share=0.5,
