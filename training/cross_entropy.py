@@ -78,7 +78,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         teacher: Teacher | None,
         compiled: bool,
     ) -> tuple[Tensor, Tensor]:
-        size = POSITIONS_PER_CHUNK.get(states.device.type, POSITIONS_PER_CHUNK["cpu"])
+        size = _chunk_size(states, compiled)
         low_head = head.to(dtype)
         plain, taught = _compiled_losses() if compiled else (chunk_loss, taught_chunk_loss)
         total = torch.zeros((), device=states.device)
@@ -89,7 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
         def padded(rows: Tensor) -> Tensor:
             # Every chunk has one shape, the last one too, so that its compiled form is made once.
-            short = size - len(rows) if len(states) > size else 0
+            short = size - len(rows) if compiled or len(states) > size else 0
             return F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, short)) if short else rows
 
         with torch.autocast(states.device.type, enabled=False):
@@ -120,6 +120,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         to_states, to_head = ctx.saved_tensors
         scale = gradients[0]
         return to_states * scale, None if to_head is None else to_head * scale, *(None,) * 7
+
+
+def _chunk_size(states: Tensor, compiled: bool) -> int:
+    """Compiled, each shape is made anew, and eight are too many: what does not fill one chunk has one of four."""
+    size = POSITIONS_PER_CHUNK.get(states.device.type, POSITIONS_PER_CHUNK["cpu"])
+    if not compiled or len(states) >= size:
+        return size
+    quarter = max(1, size // 4)
+    return max(1, -(-len(states) // quarter)) * quarter
 
 
 ChunkLoss = Callable[..., tuple[Tensor, Tensor, Tensor]]

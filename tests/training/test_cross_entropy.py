@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -75,6 +76,24 @@ def test_compiled_it_is_the_same() -> None:
             total.backward()  # type: ignore[no-untyped-call]
         for one, other in zip(found[:2], wanted[:2], strict=True):
             torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_few_shapes_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: set[torch.Size] = set()
+
+    def seen(logits: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+        shapes.add(logits.shape)
+        return cross_entropy.chunk_loss(logits, *arguments)
+
+    monkeypatch.setattr(cross_entropy, "POSITIONS_PER_CHUNK", {"cpu": 16})
+    monkeypatch.setattr(cross_entropy, "_compiled_losses", lambda: (seen, seen))
+    for positions in range(40):
+        found, wanted = made(positions), made(positions)
+        total, nats = linear_cross_entropy(*found, forbidden=FORBIDDEN, compiled=True)
+        expected, expected_nats = plain(*wanted)
+        torch.testing.assert_close(total, expected)
+        torch.testing.assert_close(nats, expected_nats)
+    assert len(shapes) <= 4
 
 
 def test_under_autocast_it_is_as_good_as_bf16() -> None:
