@@ -10,6 +10,9 @@ import pytest
 
 from diffill.lsp_server.completion import Completion, complete
 from diffill.lsp_server.documents import Document
+from diffill.lsp_server.repair.places import Place
+from diffill.lsp_server.repair.proposals import Model, Writer
+from diffill.model.code.span import Span
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import MIDDLE, Tokenizer
@@ -108,3 +111,15 @@ def test_an_offset_outside_the_text() -> None:
     document = Document(uri="file:///a", language="python", version=1, text="abc")
     with pytest.raises(ValueError, match="offset: 4"):
         asyncio.run(complete(document, 4, engine=Engine(""), tokenizer=TOKENIZER))
+
+
+def test_a_repair_names_its_span_too() -> None:
+    """So that no pass is spent behind a statement that is written anew."""
+    engine = Engine("g(a)\nmore")
+    text = "x = 1\ny = f(a)\nz = 2\n"
+    place = Place(start=text.index("f"), end=text.index("\nz"), kind="statement")
+    writer = Writer(text=text, model=Model(engine=engine, tokenizer=TOKENIZER))
+    (proposal,) = asyncio.run(writer.fill(place))
+    assert proposal.text == "g(a)"
+    (request,) = engine.asked
+    assert request.span == Span(kind="statement", prefix="x = 1\ny = ", suffix="\nz = 2\n")
