@@ -68,7 +68,7 @@ class Guide:
         text = self._fitted(text) if finished else self._whole_lines(text)
         end = self._error_end(text, closed=not finished or "\n" not in text, within_line=not finished)
         if end is None:
-            return None
+            return Fault(len(tokens) - 1, len(tokens)) if finished and self._ends_too_early(text) else None
         beginnings = [self._text(tokens[:count]) for count in range(len(tokens) + 1)]
         last = next((index for index in range(len(tokens)) if len(beginnings[index + 1]) >= end), len(tokens))
         if finished and end >= len(text):
@@ -109,6 +109,16 @@ class Guide:
         ):
             return ""
         return text.rpartition("\n")[0]
+
+    def _ends_too_early(self, text: str) -> bool:
+        """Whether the line needs no more than its brackets closed to be better, and does not look like going on."""
+        syntax, span = self._syntax, self._span
+        line = (span.line_prefix + text).rpartition("\n")[2].rstrip()
+        closing = Brackets(line + span.line_suffix).closing
+        if syntax is None or not closing or _GOES_ON.search(line):
+            return False
+        place = len(span.prefix)
+        return syntax.problems_with(place, text + closing) < syntax.problems_with(place, text)
 
     def _is_sound(self, text: str) -> bool:
         return self._error_end(self._fitted(text), closed=True) is None

@@ -68,6 +68,7 @@ def test_right_text_is_never_at_fault(language: str, marked: str) -> None:
         ("return ||\n", "a b)", True, " b)"),
         ("x = f(||)\n", "a b", True, " b"),
         ("x = ||\n", "(a +", True, "END"),
+        ("    f(g(||\n", "a)", True, "END"),
         ("def f():\n    ||\n", "x = 1\n    y = a b\n", False, " b"),
         ("def f():\n    ||\n", "for x y in z:\n        pass\n", True, " x y"),
     ],
@@ -88,7 +89,7 @@ def test_an_error_is_found_where_it_is_made(marked: str, written: str, finished:
     [
         ("print(||)\n", "a)"),  # what follows says the bracket again, and the server takes it off
         ("x = ||\n", "foo("),  # and closes this one
-        ("if x:\n    foo((||\n", "1"),  # the error was there before
+        ("if x:\n    foo((||\n", "1,"),  # the error was there before, and the line goes on
         ("x = = ||\n", "1"),
         ("||", "anything ) at ] all\n"),
     ],
