@@ -136,7 +136,7 @@ def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: to
 def build_plain_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> TorchNetwork:
     """The same in torch alone."""
     with torch.device("meta"):
-        model = Transformer(config)
+        model = Transformer(config).requires_grad_(False)  # what an adapter was merged into cannot learn
     if device.type == "cpu" and any(name.endswith(SCALE_SUFFIX) for name in tensors):
         load_int8(model, tensors)
     else:

@@ -29,6 +29,7 @@ from diffill.model.tokenizer import (
 )
 from diffill.model.torch_network import TorchNetwork
 from diffill.model.transformer import causal_attention
+from tests.adapters import write_adapter
 from tests.hugging_face import (
     BYTES,
     CONTROL,
@@ -293,6 +294,21 @@ def test_another_kind_of_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(values), "utf-8")
     with pytest.raises(ValueError, match="is not a byte-level BPE"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("profile", [{}, FP32], ids=["int8", "fp32"])
+def test_an_adapter_fits_a_model_with_biases_merged_or_beside_it(tmp_path: Path, profile: dict[str, Any]) -> None:
+    base = save(tmp_path / "base", model_of("qwen2"), profile=profile)
+    adapter = write_adapter(tmp_path / "adapter", base)
+    plain, asked = (
+        DecodeRequest(prompt=pack_ids(ours(text_ids(40))), mode="ar", max_tokens=16, adapter=name)
+        for name in ("", str(adapter))
+    )
+    merged = load_decoder(checkpoint=base, device="cpu", adapter=adapter).decode(plain).tokens
+    decoder = load_decoder(checkpoint=base, device="cpu")
+    before = decoder.decode(plain).tokens
+    assert decoder.decode(asked).tokens == merged != before
+    assert decoder.decode(plain).tokens == before
 
 
 def test_a_prompt_beyond_the_models_own_context_is_refused(tmp_path: Path) -> None:
