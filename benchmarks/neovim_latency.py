@@ -60,7 +60,10 @@ INIT = """\
 vim.cmd('filetype indent off')
 vim.o.autoindent, vim.o.swapfile = false, false
 vim.opt.runtimepath:append({plugin})
-vim.lsp.config('diffill', {{ cmd = {{ {python}, '-m', 'diffill.lsp_server' }} }})
+vim.lsp.config('diffill', {{
+  cmd = {{ {python}, '-m', 'diffill.lsp_server' }},
+  settings = {{ diffill = {{ confidence = 0 }} }}, -- what is held back as too unlikely has no time on the screen
+}})
 vim.lsp.enable('diffill')
 """
 

@@ -156,6 +156,7 @@ def main() -> None:
             extensions=[EXTENSION / "dist" / "diffill.vsix"],
             settings={
                 "diffill.interpreter": sys.executable,
+                "diffill.confidence": 0,  # what is held back as too unlikely has no time on the screen
                 "diffill.nextEdit": False,
                 "editor.autoClosingBrackets": "never",
                 "editor.autoClosingQuotes": "never",

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pynvim
 
-HANG_GUARD_SECONDS = 45.0
+HANG_GUARD_SECONDS = 90.0
 POLL_SECONDS = 0.01
 NAMESPACES = ("nvim.lsp.inline_completion", "diffill.ghost_text")
 _Found = TypeVar("_Found")

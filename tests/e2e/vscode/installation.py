@@ -95,6 +95,7 @@ def running(
             "--host=127.0.0.1",
             "--without-connection-token",
             "--enable-smoke-test-driver",  # or it runs no tests inside
+            "--force-disable-user-env",  # the environment that is given, not that of a login shell
             *(["--disable-workspace-trust"] if trusted else []),
         ),
         env=environment,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ NOT_INSTALLED = "The Diffill server is not installed"
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The only folder on PATH."""
     return tmp_path_factory.mktemp("bin")
 
@@ -29,7 +28,7 @@ def bare(
     directory = tmp_path_factory.mktemp("bare")
     (directory / "one").mkdir()
     workspace = directory / "bare.code-workspace"
-    command = ["/bin/sh", "-c", f"touch {directory / 'was-run'}"]
+    command = ["/bin/sh", "-c", f": > {directory / 'was-run'}"]
     settings = {"diffill.command": command}
     workspace.write_text(json.dumps({"folders": [{"path": "one"}], "settings": settings}))
     with running(
@@ -74,4 +73,3 @@ def test_without_a_network_nothing_is_left_half_done(bare: Workbench, programs: 
     assert any("Without a network:" in text for text in bare.notifications())
     storage = bare.workspace.parent.parent.glob("data*/user/User/globalStorage/diffill.diffill/*")
     assert [path.name for path in storage if path.name.startswith("environment")] == []
-    shutil.rmtree(programs)

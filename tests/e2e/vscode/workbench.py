@@ -124,7 +124,7 @@ class Workbench:
 
     def start_server(self, command: Sequence[str]) -> None:
         """Have the extension start this in place of its usual server, until its model is loaded."""
-        with self._new_server():
+        with self.new_server():
             self.set_in_workspace("diffill.command", list(command))
 
     def restore_settings(self) -> None:
@@ -132,7 +132,7 @@ class Workbench:
         content = json.loads(self.workspace.read_text())
         changed = {name: value for name, value in content["settings"].items() if name not in self._settings}
         restarts = bool({"diffill.command", "diffill.interpreter"} & set(changed))
-        with self._new_server() if restarts else contextlib.nullcontext():
+        with self.new_server() if restarts else contextlib.nullcontext():
             self._write_workspace(content | {"settings": self._settings})
 
     def _write_workspace(self, content: dict[str, object]) -> None:
@@ -142,7 +142,8 @@ class Workbench:
         beside.replace(self.workspace)
 
     @contextlib.contextmanager
-    def _new_server(self) -> Iterator[None]:
+    def new_server(self) -> Iterator[None]:
+        """What is done within has the extension start a server: wait until that one has its model loaded."""
         before = self.language_servers()
         yield
         self.wait_until(lambda: bool(set(self.language_servers()) - set(before)))

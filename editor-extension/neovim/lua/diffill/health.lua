@@ -34,7 +34,7 @@ local function check_server()
     return
   end
   local program = command[2] == '-m' and { command[1], '-m', 'diffill.cli.main' } or { command[1] }
-  local result = vim.system(vim.list_extend(program, { 'doctor' }), { text = true, timeout = 30000 }):wait()
+  local result = vim.system(vim.list_extend(program, { 'doctor' }), { text = true, timeout = 60000 }):wait()
   if result.code == 0 then
     vim.health.ok(vim.fn.exepath(command[1]))
     vim.health.info(vim.trim(result.stdout))
