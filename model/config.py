@@ -41,6 +41,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "tuple[int, ...]": (tuple,),
     "RopeScaling | None": (RopeScaling, type(None)),
 }
+MAY_BE_ZERO = ("draft_size", "copied_draft")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class ModelConfig:
     refused: tuple[int, ...] = ()
     """Token ids that are never answers, besides the control ids."""
     denoises: bool = True
-    """Whether it has learned MASK; without, `ar` is all there is."""
+    """Whether it has learned MASK; without, there is no `diffusion`, and `verify` has only copied drafts."""
     context_block: int = 1
     """Finished text sees to the end of its block of so many tokens; 1 is causal, as our own weights are. More leave
     `diffusion` as the only mode."""
@@ -77,7 +78,10 @@ class ModelConfig:
     block_size: int = 8
     """Tokens denoised together in `diffusion` mode; the size the model was trained with."""
     draft_size: int = 3
-    """Tokens drafted beyond the next one in `verify` mode: small, because every rejected draft was paid for."""
+    """Tokens drafted beyond the next one in `verify` mode: small, because every rejected draft was paid for. 0 for
+    weights whose drafts are not worth their rows."""
+    copied_draft: int = 6
+    """`verify`: where no block drafts, at most so many tokens are drafted that stood behind the same text before."""
     draft_threshold: float = 0.3
     """`verify`: drafts are checked up to the first that is less probable than this."""
     relaxed_acceptance: float | None = None
@@ -146,10 +150,12 @@ class ModelConfig:
 
 
 def _check_kinds(record: ModelConfig | RopeScaling) -> None:
-    """Every value is of the type of its field, and every number positive."""
+    """Every value is of the type of its field, and every number positive, or zero where that switches something off."""
     for item in fields(record):
         value: Any = getattr(record, item.name)
         if type(value) not in KINDS[str(item.type)]:
             raise ValueError(f"{item.name}: {value!r} is not of type {item.type}")
+        if value == 0 and item.name in MAY_BE_ZERO:
+            continue
         if type(value) in (int, float) and not 0 < value < inf:
             raise ValueError(f"{item.name}: {value} is not positive")

@@ -171,7 +171,7 @@ def modes_of(config: ModelConfig) -> tuple[Mode, ...]:
     """What weights can do; see `ModelInfo.modes`."""
     if config.context_block > 1:
         return ("diffusion",)
-    return get_args(Mode) if config.denoises else ("ar",)
+    return get_args(Mode) if config.denoises else ("verify", "ar")
 
 
 class Cancelled(Exception):

@@ -77,6 +77,11 @@ class Answer:
     decisions: int = 0
     """How many tokens were decided for it, those taken back since included."""
 
+    @property
+    def room(self) -> int:
+        """How many more tokens it may take."""
+        return self.max_tokens - len(self.tokens)
+
     def place(self, token: int, log_probability: float, runners_up: Sequence[Choice] = ()) -> bool:
         """Append one final token; returns whether the answer goes on."""
         assert self.finish is None, "nothing follows a finished answer"

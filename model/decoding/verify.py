@@ -1,7 +1,8 @@
 """`verify`: every pass checks the last draft against the causal head and drafts the next block (arXiv 2511.08923).
 
 A step is `last draft_1 .. draft_k` as clean tokens, then for each number of accepted drafts a block of masks that sees
-just those. Whatever is accepted, the block that continues from there is already denoised: no pass only drafts.
+just those. Whatever is accepted, the block that continues from there is already denoised: no pass only drafts. Where a
+block drafts nothing, the text may: a copied draft is longer and fails more often, so just one block stands behind it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ..cache import KVCache
 from ..network import Block, Choice, Network, Part, Prediction
 from ..tokenizer import MASK
 from .answer import Answer, Passes, Snapshot
+from .copied import CopiedDraft
 
 RELAXED_CHOICES = 4
 """How many of the causal head's tokens are known when acceptance is relaxed."""
@@ -22,20 +24,31 @@ RELAXED_CHOICES = 4
 def decode_verify(network: Network, cache: KVCache, last: int, answer: Answer) -> Passes[None]:
     """Strict acceptance, unless the configuration relaxes it: the output equals `ar` token for token."""
     config = network.config
-    size = config.draft_size + 1  # the first mask stands where the causal head itself decides
+    draft_size = config.draft_size if config.denoises else 0
+    masks = (MASK,) * (draft_size + 1)  # the first stands where the causal head itself decides
     choices = 1 if config.relaxed_acceptance is None else RELAXED_CHOICES
+    copied = CopiedDraft([*cache.tokens, last], room=answer.max_tokens + 1)
     draft: list[int] = []
+    drafted = [0]  # numbers of accepted drafts behind which a block stands
     while answer.finish is None:
         clean = [last, *draft]
-        masks = (MASK,) * size
-        states = yield Part(cache, clean, [Block(masks, before=accepted + 1) for accepted in range(len(clean))])
+        blocks = [Block(masks, before=accepted + 1) for accepted in drafted] if draft_size else []
+        states = yield Part(cache, clean, blocks)
         checked = network.predict(states[: len(clean)], answer.refused_next, max(choices, answer.choices))
         accepted, snapshot = accept(draft, checked, answer, share=config.relaxed_acceptance)
         cache.keep(clean[: accepted + 1])
         if answer.finish is None:
             last = checked.tokens[accepted]
-            first = len(clean) + accepted * size
-            draft = _worth_checking(network.predict(states[first : first + size]), last, config.draft_threshold)
+            copied.follow([*draft[:accepted], last])
+            draft = []
+            if blocks and accepted in drafted:
+                first = len(clean) + drafted.index(accepted) * len(masks)
+                block = network.predict(states[first : first + len(masks)])
+                draft = _worth_checking(block, last, config.draft_threshold)
+            drafted = list(range(len(draft) + 1))
+            if not draft:
+                draft = copied.rest(min(config.copied_draft, answer.room - 1))
+                drafted = [len(draft)]
         yield snapshot
 
 

@@ -139,9 +139,9 @@ def test_on_a_cpu_verify_would_equal_ar_bit_for_bit(tmp_path: Path, family: str)
         cache.keep([token])
 
 
-def test_a_causal_model_is_decoded_as_ar_whatever_is_asked(tmp_path: Path) -> None:
+def test_a_causal_model_answers_as_in_ar_whatever_is_asked(tmp_path: Path) -> None:
     decoder = load_decoder(checkpoint=save(tmp_path, model_of("qwen2")), device="cpu")
-    assert decoder.info.modes == ("ar",)
+    assert decoder.info.modes == ("verify", "ar")
     prompt = pack_ids([SUFFIX, *ours(text_ids(9)), PREFIX, *ours(text_ids(20, 1)), MIDDLE])
     plain, *others = [
         decoder.decode(DecodeRequest(prompt=prompt, mode=mode, max_tokens=12)) for mode in ("ar", "verify", "diffusion")

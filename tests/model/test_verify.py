@@ -54,7 +54,7 @@ def continues(continuation: list[int]) -> Callable[[Text], int]:
     return next_token
 
 
-@pytest.mark.parametrize("draft_size", [1, 2, 3])
+@pytest.mark.parametrize("draft_size", [0, 1, 2, 3])
 def test_same_tokens_as_plain_decoding(draft_size: int) -> None:
     """int8 weights, random prompts of many lengths."""
     network = tiny_network(tiny_config(draft_size=draft_size, draft_threshold=0.01))  # most drafts are checked
@@ -170,6 +170,33 @@ def test_no_draft_is_checked_that_belongs_to_another_text() -> None:
     answer, _, _ = decode("verify", as_network(scripted), PROMPT, max_tokens=3)
     assert answer.tokens == [40, 41, 42]
     assert [clean for _, clean, _ in scripted.steps[1:]] == [(33,), (40,), (41,)]
+
+
+def test_what_stood_behind_the_same_text_is_drafted_again() -> None:
+    """40 41 42 43 comes twice: from the second 40 41 on, the text drafts itself, and no block stands in its way."""
+    text = [40, 41, 42, 43, 50, 40, 41, 42, 43, 60]
+    scripted = ScriptedNetwork(tiny_config(draft_size=0), continues(text))
+    answer, _, _ = decode("verify", as_network(scripted), PROMPT)
+    assert answer.tokens == text
+    steps = [(clean, len(blocks)) for _, clean, blocks in scripted.steps[1:]]
+    plain = [((token,), 0) for token in (PROMPT[-1], *text[:5])]
+    assert steps == [*plain, ((40, 41), 0), ((42, 43, 50, 40), 0), ((60,), 0)]
+
+
+def test_a_copied_draft_has_one_block_behind_its_end() -> None:
+    scripted = ScriptedNetwork(
+        tiny_config(draft_size=2), continues([40, 41] * 4), draft_is_right=lambda text, place: False
+    )
+    decode("verify", as_network(scripted), PROMPT, max_tokens=7)
+    copied = [(clean, blocks) for _, clean, blocks in scripted.steps[1:] if len(clean) > 1]
+    assert [clean for clean, _ in copied] == [(40, 41), (40, 41)]
+    assert all([block.before for block in blocks] == [len(clean)] for clean, blocks in copied)
+
+
+def test_nothing_is_copied_where_it_is_switched_off() -> None:
+    scripted = ScriptedNetwork(tiny_config(draft_size=0, copied_draft=0), continues([40, 41] * 5))
+    decode("verify", as_network(scripted), PROMPT, max_tokens=10)
+    assert all(len(clean) == 1 and not blocks for _, clean, blocks in scripted.steps[1:])
 
 
 def test_plain_decoding_is_one_token_a_pass() -> None:

@@ -32,7 +32,8 @@ class SweepConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Held-out source trees, never a benchmark."""
     count: int = 100
     """Holes over all repositories."""
-    draft_size: tuple[int, ...] = (1, 2, 3, 5)
+    draft_size: tuple[int, ...] = (0, 1, 2, 3, 5)
+    """0 is tried once: without a block no threshold counts."""
     draft_threshold: tuple[float, ...] = (0.1, 0.3, 0.6)
     threshold: tuple[float, ...] = (0.4, 0.6, 0.8, 0.95)
     revise_threshold: tuple[float | None, ...] = (None, 0.9)
@@ -137,7 +138,11 @@ def write_settings(checkpoint: Path, settings: dict[str, Setting]) -> None:
 
 
 def _candidates(config: SweepConfig) -> list[tuple[Mode, dict[str, Any]]]:
-    drafts = itertools.product(config.draft_size, config.draft_threshold)
+    drafts = [
+        (size, least)
+        for size, least in itertools.product(config.draft_size, config.draft_threshold)
+        if size or least == config.draft_threshold[0]
+    ]
     thresholds = itertools.product(config.threshold, config.revise_threshold)
     return [
         ("ar", {}),
