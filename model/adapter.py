@@ -87,7 +87,7 @@ def load_adapter(directory: Path, *, base: Path) -> Adapter:
     return Adapter(manifest=manifest, factors=factors)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: a network's parameters are made of what comes out
 def merge(tensors: dict[str, Tensor], adapter: Adapter) -> None:
     """Add an adapter to the weights of a checkpoint, in the form in which they are stored.
 

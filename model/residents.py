@@ -7,6 +7,7 @@ first, and what still decodes with it keeps it until it ends.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -24,6 +25,8 @@ MAX_RESIDENT = 4
 """A network of its own each: some 110 MB for the model that ships, in int8."""
 NICE = 10
 """Of the thread that merges: who types goes first."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,11 @@ class Residents:
 
     def _prepare(self, directory: Path) -> Resident:
         adapter = load_adapter(directory, base=self._base)
-        return Resident(adapter=adapter, network=self._merged(adapter))
+        try:
+            return Resident(adapter=adapter, network=self._merged(adapter))
+        except (RuntimeError, MemoryError) as error:  # of the device: who does without it goes on
+            logger.exception("an adapter could not be prepared")
+            raise ValueError(f"adapter: {directory} cannot be prepared: {type(error).__name__}") from None
 
     def _make_room(self) -> None:
         done = [key for key, future in self._known.items() if future.done()]

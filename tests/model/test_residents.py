@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from diffill.model import followed_adapter, residents
+from diffill.model import engine, followed_adapter, residents
 from diffill.model.adapter import load_adapter
 from diffill.model.adapter_store import BASE, AdapterStore
 from diffill.model.client import EngineClient, EngineError, EngineSettings
@@ -18,8 +19,10 @@ from diffill.model.config import ModelConfig
 from diffill.model.decoder_loading import load_decoder
 from diffill.model.engine import BlockDecoder
 from diffill.model.followed_adapter import FollowedAdapter
+from diffill.model.network import Network
 from diffill.model.request import DecodeRequest, Mode, pack_ids
 from diffill.model.tokenizer import MIDDLE, NUM_CONTROL_IDS, PREFIX, SUFFIX
+from diffill.model.torch_network import TorchNetwork
 from tests.adapters import tiny_factors, write_adapter
 from tests.engine_process import HANG_GUARD_SECONDS, private_directory
 from tests.tiny import VOCABULARY_SIZE, tiny_checkpoint
@@ -73,6 +76,20 @@ def test_side_by_side_each_decodes_as_if_merged(base: Path, adapters: list[Path]
     assert [result.adapter for result in again[:: len(seeds)]] == [None, *identities]
 
 
+def test_in_plain_torch_it_is_the_same(tmp_path: Path) -> None:
+    base = tiny_checkpoint(tmp_path / "base", dtype=torch.float32)
+    adapter = write_adapter(tmp_path / "adapter", base)
+    decoder = load_decoder(checkpoint=base, device="cpu")
+    assert isinstance(decoder.network, TorchNetwork)
+    answers = together(decoder, [request(0, adapter), request(0), request(1, adapter)])
+    merged = asked_of_merged(base, adapter, range(2))
+    assert answers == [merged[0], asked_of_merged(base, None, range(1))[0], merged[1]]
+    assert merged[0] != answers[1]
+    tuned = decoder._variants[load_adapter(adapter, base=base).manifest.factors.sha256]
+    assert isinstance(tuned, TorchNetwork)
+    assert tuned.model.embedding is decoder.network.model.embedding, "the largest matrix is there once"
+
+
 def test_the_longest_unused_goes_and_comes_back(
     base: Path, adapters: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,13 +106,24 @@ def test_the_longest_unused_goes_and_comes_back(
     assert using.result is not None and using.result.tokens == one, "who uses it keeps it"
 
 
-def test_what_cannot_be_used_is_said_to_its_own_request(base: Path, adapters: list[Path], tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_said_to_its_own_request(
+    base: Path, adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoder = load_decoder(checkpoint=base, device="cpu")
     elsewhere = write_adapter(tmp_path / "elsewhere", tiny_checkpoint(tmp_path / "other", seed=1))
     for adapter, problem in ((tmp_path / "nowhere", "cannot read"), (elsewhere, "was made for tiny")):
         with pytest.raises(ValueError, match=problem):
             decoder.decode(request(0, adapter))
     assert decoder.decode(request(0)).tokens == asked_of_merged(base, None, range(1))[0]
+
+    def too_large(*arguments: object) -> Network:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(engine, "adapted_network", too_large)
+    narrow = load_decoder(checkpoint=base, device="cpu")
+    with pytest.raises(ValueError, match="cannot be prepared: OutOfMemoryError"):
+        narrow.decode(request(0, adapters[0]))
+    assert narrow.decode(request(0)).tokens == decoder.decode(request(0)).tokens, "it goes on without"
     with pytest.raises(ValueError, match="takes none beside the one in its weights"):
         load_decoder(checkpoint=base, device="cpu", adapter=adapters[0]).decode(request(0, adapters[1]))
     assert request(0, Path("relative")).problem(VOCABULARY_SIZE) == "adapter: it is no absolute path"
