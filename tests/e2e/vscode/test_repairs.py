@@ -1,4 +1,4 @@
-"""`Fix this`, rewrites and the next edit in the real VS Code: checked, shown before they are made, undone at once."""
+"""`Fix this` and the next edit in the real VS Code: checked, shown where they are due, undone at once."""
 
 from __future__ import annotations
 
@@ -6,24 +6,12 @@ from tests.e2e.vscode.workbench import Workbench
 
 UNDEFINED = "def total(items):\n    return sum(itms)\n"
 FIXED = "def total(items):\n    return sum(items)\n"
-BASKET = """\
-class Basket:
-    def __init__(self):
-        self.items = []
-
-    def add(self, item):
-        self.items.append(item)
-
-    def count(self):
-        return len(self.items)
-"""
 RENAMED = """\
 def area(width, height):
     edge = width + height
     print(edge)
     return edge * edge
 """
-PREVIEW = ".monaco-diff-editor .modified-in-monaco-diff-editor"
 
 
 def open_undefined(window: Workbench, name: str) -> None:

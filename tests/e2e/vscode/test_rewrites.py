@@ -7,10 +7,21 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import ScriptedEngine
-from tests.e2e.vscode.test_repairs import BASKET, PREVIEW
 from tests.e2e.vscode.workbench import Workbench, server_command
 
+BASKET = """\
+class Basket:
+    def __init__(self):
+        self.items = []
+
+    def add(self, item):
+        self.items.append(item)
+
+    def count(self):
+        return len(self.items)
+"""
 REWRITTEN = BASKET.replace("count", "size")
+PREVIEW = ".monaco-diff-editor .modified-in-monaco-diff-editor"
 METHOD = "    def count(self):\n        return len(self.items)\n"
 
 
