@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from diffill.model import engine, followed_adapter, residents
+from diffill.model import decoder_loading, followed_adapter, residents
 from diffill.model.adapter import load_adapter
 from diffill.model.adapter_store import BASE, AdapterStore
 from diffill.model.client import EngineClient, EngineError, EngineSettings
@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_said_to_its_own_request(
     def too_large(*arguments: object) -> Network:
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(engine, "adapted_network", too_large)
+    monkeypatch.setattr(decoder_loading, "adapted_network", too_large)
     narrow = load_decoder(checkpoint=base, device="cpu")
     with pytest.raises(ValueError, match="cannot be prepared: OutOfMemoryError"):
         narrow.decode(request(0, adapters[0]))
