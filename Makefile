@@ -59,9 +59,11 @@ format:
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
-# What a bare Python 3.12 with torch, numpy, safetensors, tokenizers and click lacks to train: carried, not installed there.
+# What a bare Python 3.12 with torch, numpy, safetensors, tokenizers and click lacks to train and to decode: carried, not
+# installed there.
 remote-site:
 	$(BIN)/python -m pip install --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
 		--platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
-		--upgrade --target runs/site 'msgspec>=0.20,<1' 'rich>=13.9,<16' 'zstandard>=0.23,<1'
+		--upgrade --target runs/site 'msgspec>=0.20,<1' 'rich>=13.9,<16' 'tree-sitter>=0.25,<0.27' \
+		'zstandard>=0.23,<1'
 	rm -f runs/site/zstandard/_cffi*  # the other of two ways to call the same library, 12 MB

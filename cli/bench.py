@@ -321,7 +321,7 @@ def _report(suite: Suite, info: ModelInfo, rows: Sequence[Row] | Sequence[Kernel
     return Report(
         suite=suite,
         device=info.device,
-        processor=_processor(),
+        processor=_processor(info.device),
         cores=available_cores(),
         model=info,
         rows=kernels or modes,
@@ -329,9 +329,14 @@ def _report(suite: Suite, info: ModelInfo, rows: Sequence[Row] | Sequence[Kernel
     )
 
 
-def _processor() -> str:
-    """The name of the CPU, as far as the system says it."""
+def _processor(device: str) -> str:
+    """The name of the GPU or CPU, as far as the system says it."""
     import platform
+
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
 
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
