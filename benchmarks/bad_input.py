@@ -79,10 +79,10 @@ def kinds() -> Iterator[tuple[str, list[Timed]]]:
     for text, line, character in HURTS:
         name = f"{text[:12]!r}, {len(text):,} characters, at {line}:{character}"
         yield name, [opened(text, line, character), opened(text, line, character, invoked=True)]
-    for megabytes in (5, 15, 60):
+    for megabytes in (2, 7, 60):
         lines = "x = compute(1)\n" * (megabytes * MEGABYTE // 15)
         yield f"file of {megabytes} MB", [opened(lines, 1000, 4)]
-    yield "one line of 10 MB", [opened("x = '" + "a" * (10 * MEGABYTE), 0, 10 * MEGABYTE)]
+    yield "one line of 7 MB", [opened("x = '" + "a" * (7 * MEGABYTE), 0, 7 * MEGABYTE)]
     huge = b'{"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"file:///huge.py"}}}'
     yield "file of 200 MB", [bytes_sent(framed(huge + b" " * 200 * MEGABYTE))]
     wrong_settings = {"settings": {"diffill": {"delay": "soon", "enable": 3, "mode": [], "nothing": 1}}}

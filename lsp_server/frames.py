@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
 """What can be read within 0.1 s. A longer text is data, and nobody waits for its completion."""
 MAX_HEADER_BYTES = 8 * 1024
 HEAD_BYTES = 4 * 1024
