@@ -207,7 +207,7 @@ def test_control_tokens_are_never_answers(tmp_path: Path) -> None:
         ({"hidden_size": "wide"}, "hidden_size: "),
         ({"num_hidden_layers": None}, "has no num_hidden_layers"),
         ({"num_key_value_heads": 3}, "num_heads: 4 is not a multiple"),
-        ({"hidden_size": 128}, "is (278, 64), config.json says"),
+        ({"hidden_size": 128}, "is (279, 64), config.json says"),
         ({"num_hidden_layers": 3}, "no file holds model.layers.2."),
     ],
 )
