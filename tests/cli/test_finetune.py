@@ -100,6 +100,7 @@ def test_interrupted_it_goes_on(team: Path, base: Path, tmp_path: Path, monkeypa
     resumed = done(*command)
     assert resumed["steps"] == whole["steps"] > 2
     assert resumed["legs"] == 2
+    assert done(*command)["legs"] == 2, "a run that is through is not started again"
     ends = [run["later_commits_after"]["causal"] for run in (resumed, whole)]
     assert ends[0] == pytest.approx(ends[1], abs=0.2)
 

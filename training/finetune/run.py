@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ..evaluation.gate import GateReport
 
 WORK, LOCK_FILE, PLAN_FILE = "work", "lock", "plan.sha256"
+THROUGH_FILE = "through"
+"""Holds the minutes of a run that spent them: started again with no more it only measures, the very same weights."""
 LEAST_SECONDS = 1.0
 
 
@@ -73,7 +75,7 @@ def train(
         metrics = work / METRICS_FILE
         budget = 60.0 * plan.config.minutes - seconds_spent(metrics)
         resumed = (work / (WEIGHTS_FILE if plan.config.full else FACTORS_FILE)).exists()
-        if budget >= LEAST_SECONDS or not resumed:
+        if not resumed or (budget >= LEAST_SECONDS and plan.config.minutes > _minutes_spent(work)):
             start = work if plan.config.full and resumed else plan.config.base
             config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start, processes.count)
             weights = AllWeights() if plan.config.full else LoraWeights(plan.config.lora, work if resumed else None)
@@ -81,6 +83,8 @@ def train(
                 Trainer(config, JointStage(config), weights).run(show)
         if not leads():
             return None
+        if not ended:
+            write_beside(work / THROUGH_FILE, f"{plan.config.minutes}\n".encode())
         return Trained(made=package(plan, work, out, name), ended_early=bool(ended))
 
 
@@ -133,6 +137,14 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
         corruption=CorruptionConfig(block_size=ModelConfig.load(config.base).block_size, noisy_length=NOISY_LENGTH),
         seed=config.seed,
     )
+
+
+def _minutes_spent(work: Path) -> float:
+    """Of a run that is through."""
+    try:
+        return float((work / THROUGH_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _rows_left(work: Path, plan: Plan) -> int:
