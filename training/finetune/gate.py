@@ -63,7 +63,14 @@ def judge_package(
         raise NothingToJudgeBy("REPO: its later commits hold nothing to judge by; an earlier --until leaves more")
     rows = work / "rows" / "held-out"
     gate = Gate(
-        GateConfig(out=work, rows=rows if rows.exists() else None, modes=(MODE,), device=config.device, rule=RULE),
+        GateConfig(
+            out=work,
+            rows=rows if rows.exists() else None,
+            rows_limit=config.judged_rows,  # losses do not decide, and take longer than all cases
+            modes=(MODE,),
+            device=config.device,
+            rule=RULE,
+        ),
         [*later, *public_measures(config.cases, most, config.seed)],
         samples=grouped_samples([measure.name for measure in later]),
     )
