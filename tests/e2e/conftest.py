@@ -19,7 +19,7 @@ import pytest
 
 from diffill.model.engine_settings import EngineSettings
 from diffill.model.wire import Failed, encode_frame
-from tests.command_line import fake_engine
+from tests.command_line import fake_engine, run
 from tests.engine_process import private_directory
 from tests.fake_answers import Answers
 
@@ -47,8 +47,10 @@ class ScriptedEngine:
 def scripted() -> Iterator[ScriptedEngine]:
     with private_directory() as directory:
         answers = Answers(directory / "answers.json")
-        with fake_engine(table=str(answers.path)) as environment:
+        with fake_engine(table=str(answers.path)) as told:
+            environment = told | {"DIFFILL_DEVICE": "cpu"}  # as the homes of the editors have it: engines differ by it
             yield ScriptedEngine(environment=environment, answers=answers)
+            run("engine", "stop", **environment)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import OTHER_VERSION
+from tests.command_line import run_json
+from tests.e2e.conftest import OTHER_VERSION, ScriptedEngine
 from tests.e2e.neovim.conftest import OpenEditor, setup
 from tests.e2e.neovim.editor import Editor, Home, wait_for
 from tests.e2e.neovim.test_ghost_text import STOCK
@@ -36,18 +36,13 @@ def said(editor: Editor, word: str) -> int:
     return sum(word in text for text in editor.lua("return said or {}"))
 
 
-def engine_pid(home: Home) -> int:
-    command = [sys.executable, "-m", "diffill.cli.main", "engine", "status", "--json"]
-    answer = subprocess.run(command, env=os.environ | home.environment, capture_output=True, text=True).stdout
-    return int(json.loads(answer)["pid"])
-
-
-def test_the_engine_is_killed_in_mid_session(open_editor: OpenEditor, home: Home, file: Path) -> None:
-    editor = open_editor(file)
+def test_the_engine_is_killed_in_mid_session(open_editor: OpenEditor, scripted: ScriptedEngine, file: Path) -> None:
+    scripted.answers.set({"app": "end(item)"})
+    editor = open_editor(file, environment=scripted.environment)
     editor.keys("G", "o")
     editor.text("self.items.app")
     editor.wait_ghost()
-    os.kill(engine_pid(home), signal.SIGKILL)
+    os.kill(run_json("engine", "status", **scripted.environment)["pid"], signal.SIGKILL)
     editor.keys("Escape", "o")
     editor.text("print(self.items.app")
     ghost, line = editor.wait_ghost(), editor.line()  # without another key: the request waits for the new engine
