@@ -14,7 +14,7 @@ import argparse
 import asyncio
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 
@@ -118,6 +118,12 @@ async def _ask(
     )
 
 
+def _name(path: str, repositories: list[Path]) -> str:
+    """Within its repository: where that lies on this machine is nobody's business."""
+    root = next(root for root in repositories if Path(path).is_relative_to(root))
+    return Path(path).relative_to(root).as_posix()
+
+
 def _errors(case: Case, text: str, language: str) -> int:
     syntax = Syntax.parse(case.text[: case.offset] + text + case.text[case.offset :], language)
     return syntax.problems if syntax is not None else 0
@@ -190,6 +196,7 @@ def main() -> None:
         tokenizer = Tokenizer.load(EngineSettings.from_environment().checkpoint)
         report["right_text_at_fault"] = alarms(chosen, tokenizer)
         fresh = asyncio.run(run(chosen, tokenizer, arguments.mode or list(MODES), Console(stderr=True)))
+    fresh = [replace(outcome, path=_name(outcome.path, arguments.repositories)) for outcome in fresh]
     if arguments.outcomes:
         arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in fresh), "utf-8")
     outcomes = known + fresh
