@@ -103,11 +103,13 @@ def merge(tensors: dict[str, Tensor], adapter: Adapter) -> None:
         if tensors[name].dtype != torch.int8:
             tensors[name] = tensors[name].float() + change
             continue
-        scale = tensors[name + SCALE_SUFFIX]
-        weight = tensors[name].float() * scale[:, None] + change
-        scale = torch.maximum(scale, weight.abs().amax(dim=1) / 127.0)  # unchanged rows stay what they are
+        before = tensors[name + SCALE_SUFFIX]
+        largest = (tensors[name].float() * before[:, None] + change).abs().amax(dim=1)
+        scale = torch.where(largest > before * 127.01, largest / 127.0, before)
+        # On the grid itself, so that what is not changed stays what it is to the bit.
+        weight = tensors[name].float() * (before / scale)[:, None] + change / scale[:, None]
         noise = torch.rand(weight.shape, generator=generator)
-        tensors[name] = (weight / scale[:, None] + noise).floor_().clamp_(-127, 127).to(torch.int8)
+        tensors[name] = (weight + noise).floor_().clamp_(-127, 127).to(torch.int8)
         tensors[name + SCALE_SUFFIX] = scale
 
 

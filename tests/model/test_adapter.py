@@ -64,6 +64,14 @@ def test_a_change_below_half_a_step_of_int8_is_not_lost(base: Path, tmp_path: Pa
     assert all(torch.equal(again[key], merged[key]) for key in again), "the same adapter makes the same weights"
 
 
+def test_no_change_is_no_change(base: Path, tmp_path: Path) -> None:
+    factors = tiny_factors(ModelConfig.load(base), size=0.0)
+    _, stored = load_checkpoint(base)
+    merged = dict(stored)
+    merge(merged, load_adapter(write_adapter(tmp_path / "adapter", base, factors), base=base))
+    assert all(torch.equal(merged[name], stored[name]) for name in stored)
+
+
 def test_the_engine_decodes_with_it_and_verify_equals_ar(base: Path, tmp_path: Path) -> None:
     path = write_adapter(tmp_path / "adapter", base)
     plain, tuned = load_decoder(checkpoint=base), load_decoder(checkpoint=base, adapter=path)
