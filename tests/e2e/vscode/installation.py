@@ -94,7 +94,6 @@ def running(
             f"--port={port}",
             "--host=127.0.0.1",
             "--without-connection-token",
-            "--enable-smoke-test-driver",  # or it runs no tests inside
             "--force-disable-user-env",  # the environment that is given, not that of a login shell
             *(["--disable-workspace-trust"] if trusted else []),
         ),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from playwright.sync_api import Page, TimeoutError
+from playwright.sync_api import Page, Route, TimeoutError
 from psutil import NoSuchProcess, Process
 
 GUARD_MS = 60_000
@@ -157,6 +157,8 @@ class Workbench:
         page = browser.new_page(viewport=self.page.viewport_size)
         for name in ("codeAutomationLog", "codeAutomationExit"):  # VS Code calls them when it runs tests
             page.expose_function(name, lambda *arguments: None)
+        if payload:
+            page.route(lambda address: "payload=" in address, _turn_on_smoke_tests)
         query = f"&payload={quote(json.dumps(payload))}" if payload else ""
         window = Workbench(page, workspace=self.workspace, server=self.server, address=self.address)
         page.goto(f"{self.address}/?workspace={self.workspace}{query}")
@@ -219,6 +221,14 @@ def server_command(environment: dict[str, str]) -> list[str]:
     """What `diffill.command` is set to for the server in another environment."""
     pairs = [f"{name}={value}" for name, value in environment.items()]
     return ["/usr/bin/env", *pairs, sys.executable, "-m", "diffill.lsp_server"]
+
+
+def _turn_on_smoke_tests(route: Route) -> None:
+    """In this one page: without it VS Code runs no tests inside, and with it no window shows notifications."""
+    response = route.fetch()
+    options = "developmentOptions&quot;:{"
+    body = response.text().replace(options, f"{options}&quot;enableSmokeTestDriver&quot;:true,")
+    route.fulfill(response=response, body=body)
 
 
 def _command_line(process: Process) -> list[str]:
