@@ -109,7 +109,8 @@ def merge(tensors: dict[str, Tensor], adapter: Adapter) -> None:
         # On the grid itself, so that what is not changed stays what it is to the bit.
         weight = tensors[name].float() * (before / scale)[:, None] + change / scale[:, None]
         noise = torch.rand(weight.shape, generator=generator)
-        tensors[name] = (weight + noise).floor_().clamp_(-127, 127).to(torch.int8)
+        low = weight.floor()
+        tensors[name] = (low + (noise < weight - low)).clamp_(-127, 127).to(torch.int8)  # whole numbers stay
         tensors[name + SCALE_SUFFIX] = scale
 
 
