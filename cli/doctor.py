@@ -138,7 +138,7 @@ def _accelerators(torch: TorchReport | None) -> str:
 
 def _checkpoint(checkpoint: Path, torch: TorchReport | None) -> Check:
     from diffill.model.config import ModelConfig
-    from diffill.model.request import modes_of
+    from diffill.model.request import MODES, modes_of
 
     try:
         config = ModelConfig.load(checkpoint)
@@ -149,8 +149,8 @@ def _checkpoint(checkpoint: Path, torch: TorchReport | None) -> Check:
     if torch.checkpoint_problem:
         return Check(name="checkpoint", state="fail", detail=torch.checkpoint_problem.removeprefix("checkpoint: "))
     detail = f"{config.name} {torch.checkpoint_hash} in {checkpoint}, every shard whole"
-    if len(modes := modes_of(config)) == 1:
-        detail += f"; it has learned no other mode than {modes[0]}, so every request is decoded so"
+    if missing := [mode for mode in MODES if mode not in modes_of(config)]:
+        detail += f"; it has not learned {' and '.join(missing)}: such requests are decoded as {modes_of(config)[0]}"
     if torch.obstacle:
         detail += f"; plain torch computes, the native program cannot: {torch.obstacle}"
     return Check(name="checkpoint", state="ok", detail=detail)

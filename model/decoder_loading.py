@@ -18,7 +18,7 @@ from .hugging_face.layout import is_hugging_face
 from .hugging_face.vocabulary import read_vocabulary
 from .loading import adapted_network, load_network
 from .memory import TooLarge, footprint, parameters
-from .request import ModelInfo, modes_of
+from .request import MODES, ModelInfo, modes_of
 from .residents import Residents
 from .tokenizer import Tokenizer
 
@@ -67,8 +67,9 @@ def _load(checkpoint: Path, device: str, adapter: Path | None, on_progress: Call
             f"config.json says {config.vocabulary_size}"
         )
     info = model_info(config, checkpoint_hash(checkpoint), device, adapter=loaded.identity if loaded else None)
-    if len(info.modes) == 1:
-        logger.info("%s has learned no other mode: every request is decoded as %s", config.name, info.modes[0])
+    if missing := [mode for mode in MODES if mode not in info.modes]:
+        said = " and ".join(missing)
+        logger.info("%s has not learned %s: such requests are decoded as %s", config.name, said, info.modes[0])
     return BlockDecoder(
         network,
         tokenizer=tokenizer,

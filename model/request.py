@@ -15,6 +15,7 @@ from .code.span import Span
 from .config import ModelConfig
 
 Mode = Literal["ar", "verify", "diffusion"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 Finish = Literal["eom", "line", "span", "error", "length"]
 """The model ended it; the line, or the span, was at its end; its last line is a new syntax error; it is long enough."""
 Priority = Literal["typing", "repair", "background"]
@@ -160,7 +161,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary_size: int
     block_size: int
     parameters: int
-    modes: tuple[Mode, ...] = get_args(Mode)
+    modes: tuple[Mode, ...] = MODES
     """What the weights can do; a request in another mode is decoded in the first of these."""
 
     def mode_for(self, wanted: Mode) -> Mode:
@@ -171,7 +172,7 @@ def modes_of(config: ModelConfig) -> tuple[Mode, ...]:
     """What weights can do; see `ModelInfo.modes`."""
     if config.context_block > 1:
         return ("diffusion",)
-    return get_args(Mode) if config.denoises else ("verify", "ar")
+    return MODES if config.denoises else ("verify", "ar")
 
 
 class Cancelled(Exception):

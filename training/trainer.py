@@ -143,6 +143,8 @@ class Trainer:
         self.before = self.weights.before(config.start, config.out, stage.name)
         self.step = 0
         self.tokens = 0
+        self.ended_early = False
+        """By hand, before the budget was spent."""
 
     def run(self, on_progress: Callable[[dict[str, Any]], None] = lambda metrics: None) -> dict[str, Any]:
         """Train until the budget is spent; returns the last held-out measurement.
@@ -161,9 +163,8 @@ class Trainer:
             contextlib.closing(ahead(self._work, depth=config.prefetch)) as steps,
         ):
             self._record(metrics, self._measured())
-            interrupted = False
             try:
-                while (progress := self._progress(began, interrupted)) < 1.0:
+                while (progress := self._progress(began)) < 1.0:
                     work = next(steps)
                     record = self._update(work, progress)
                     began_step, finished = finished, time.monotonic()
@@ -177,7 +178,7 @@ class Trainer:
                     try:
                         on_progress(record)
                     except Interrupted:
-                        interrupted = True  # what was learned is kept, as at the end of the budget
+                        self.ended_early = True  # what was learned is kept, as at the end of the budget
                     if self.processes.follow(time.monotonic() - evaluated) > config.evaluate_every:
                         self._record(metrics, self._measured())
                         self.save()
@@ -187,7 +188,7 @@ class Trainer:
                     self.save()  # the step that failed has changed nothing
                 raise ValueError(f"{error}; {config.out} holds the last good weights") from None
             except KeyboardInterrupt:
-                pass
+                self.ended_early = True
             self.save()
             last = self._measured() | (self._speed(work, median(rates)) if rates else {})
             self._record(metrics, last)
@@ -296,10 +297,10 @@ class Trainer:
             "learning_rate": lr,
         }
 
-    def _progress(self, began: float, interrupted: bool) -> float:
+    def _progress(self, began: float) -> float:
         """Share of the budget that is spent, the same in all processes."""
         spent = max((time.monotonic() - began) / self.config.seconds, self.step / self.config.max_steps)
-        return self.processes.follow(math.inf if interrupted else spent)
+        return self.processes.follow(math.inf if self.ended_early else spent)
 
     def _measured(self) -> dict[str, Any]:
         return {"held_out": self.evaluate(), "step": self.step, "tokens": self.tokens}

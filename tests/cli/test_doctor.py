@@ -51,7 +51,7 @@ def test_a_model_in_hugging_face_layout_is_judged_before_it_is_loaded(tmp_path: 
         _, document, states = diagnose("--model", str(checkpoint), "--device", "cpu", **environment)
         details = {check["name"]: check["detail"] for check in document["checks"]}
         assert states["checkpoint"] == "ok"
-        assert "no other mode than ar" in details["checkpoint"] and "plain torch computes" in details["checkpoint"]
+        assert "has not learned diffusion" in details["checkpoint"] and "plain torch computes" in details["checkpoint"]
         assert "weights 0.0 GB" in details["memory"]
         change(checkpoint, hidden_size=1 << 20)  # more than any machine has
         status, document, states = diagnose("--model", str(checkpoint), "--device", "cpu", **environment)

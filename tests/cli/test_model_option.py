@@ -22,11 +22,10 @@ def test_a_causal_model_completes_and_says_how(tmp_path: Path) -> None:
             process = run("complete", f"{tmp_path}/shape.py:2:20", *model, "--json", "--max-tokens", "8", **environment)
             assert process.returncode == 0, process.stderr
             answer = json.loads(process.stdout)
-            assert answer["mode"] == "ar" and answer["model"]["name"] == "qwen" and answer["forward_passes"] > 0
-            assert process.stderr.splitlines()[-1] == "qwen has learned no verify: decoded as ar"
+            assert answer["mode"] == "verify" and answer["model"]["name"] == "qwen" and answer["forward_passes"] > 0
             log = (directory / "engine.log").read_text("utf-8")
             assert (
-                "qwen has learned no other mode: every request is decoded as ar" in log
+                "qwen has not learned diffusion: such requests are decoded as verify" in log
                 and "plain torch computes" in log
             )
         finally:

@@ -24,7 +24,7 @@ from ..packing import pack, save_rows
 from ..processes import Processes, leads
 from ..row_store import RowStore
 from ..trained_weights import AllWeights
-from ..trainer import METRICS_FILE, Interrupted, Trainer
+from ..trainer import METRICS_FILE, Trainer
 from .package import note_gate, package, seconds_spent
 from .plan import NOISY_LENGTH, Plan
 
@@ -57,15 +57,7 @@ def train(
         OSError: files cannot be written; what was saved stays.
     """
     work = out / WORK
-    ended: list[Interrupted] = []
-
-    def show(record: dict[str, Any]) -> None:
-        try:
-            on_progress(record)
-        except Interrupted as interrupted:
-            ended.append(interrupted)
-            raise
-
+    ended_early = False
     processes = Processes(plan.config.device)
     with _alone(work) if leads() else contextlib.nullcontext():
         if leads():
@@ -80,12 +72,14 @@ def train(
             config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start, processes.count)
             weights = AllWeights() if plan.config.full else LoraWeights(plan.config.lora, work if resumed else None)
             if config.max_steps:  # else it is through
-                Trainer(config, JointStage(config), weights).run(show)
+                trainer = Trainer(config, JointStage(config), weights)
+                trainer.run(on_progress)
+                ended_early = trainer.ended_early
         if not leads():
             return None
-        if not ended:
+        if not ended_early:
             write_beside(work / THROUGH_FILE, f"{plan.config.minutes}\n".encode())
-        return Trained(made=package(plan, work, out, name), ended_early=bool(ended))
+        return Trained(made=package(plan, work, out, name), ended_early=ended_early)
 
 
 def judge(
