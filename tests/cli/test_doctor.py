@@ -53,7 +53,7 @@ def test_a_model_in_hugging_face_layout_is_judged_before_it_is_loaded(tmp_path: 
         assert states["checkpoint"] == "ok"
         assert "has not learned diffusion" in details["checkpoint"] and "plain torch computes" in details["checkpoint"]
         assert "weights 0.0 GB" in details["memory"]
-        change(checkpoint, hidden_size=1 << 20)  # more than any machine has
+        change(checkpoint, hidden_size=1 << 28)  # more than any machine has
         status, document, states = diagnose("--model", str(checkpoint), "--device", "cpu", **environment)
     assert (status, document["usable"], states["memory"]) == (1, False, "fail")
 

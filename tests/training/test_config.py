@@ -17,6 +17,7 @@ from diffill.training.edits.build import BuildConfig
 from diffill.training.edits.fault_set import FaultSetConfig
 from diffill.training.evaluation.gate import GateConfig
 from diffill.training.evaluation.sweep import SweepConfig
+from diffill.training.finetune.teams import TeamsConfig
 from diffill.training.joint import JointConfig
 from diffill.training.on_policy import PolicyConfig
 from diffill.training.order import OrderConfig
@@ -98,5 +99,7 @@ def test_shipped_stages_are_valid() -> None:
             assert all(manifest is not None and manifest.stem in found for manifest in named)
         elif kind in ("gate", "sweep"):
             read_config(path, GateConfig if kind == "gate" else SweepConfig)
+        elif kind == "teams":
+            read_config(path, TeamsConfig)
         elif kind not in ("manifest", "plan"):
             read_config(path, STAGES.get(kind, JointConfig))
