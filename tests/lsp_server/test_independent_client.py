@@ -138,3 +138,59 @@ def test_settings_and_folders_change(answers: Answers) -> None:
         assert isinstance(found, types.InlineCompletionList) and len(found.items) == 1
 
     served(answers, scenario)
+
+
+def test_cells_of_a_notebook(answers: Answers) -> None:
+    answers.set({"x = 1\n\n\ny = ": "2"})  # the cell before stands before this one
+
+    async def scenario(client: LanguageClient) -> None:
+        cells = [types.NotebookCell(types.NotebookCellKind.Code, f"cell:{number}") for number in (1, 2)]
+        texts = [
+            types.TextDocumentItem(f"cell:{number}", "python", 1, text) for number, text in ((1, "x = 1"), (2, "y"))
+        ]
+        notebook = types.NotebookDocument("file:///a.ipynb", "jupyter-notebook", 1, cells)
+        client.notebook_document_did_open(types.DidOpenNotebookDocumentParams(notebook, texts))
+        change = types.TextDocumentContentChangePartial(range=range_of(0, 1, 1), text=" = ")
+        content = types.NotebookDocumentCellContentChanges(types.VersionedTextDocumentIdentifier(2, "cell:2"), [change])
+        event = types.NotebookDocumentChangeEvent(cells=types.NotebookDocumentCellChanges(text_content=[content]))
+        version = types.VersionedNotebookDocumentIdentifier(2, notebook.uri)
+        client.notebook_document_did_change(types.DidChangeNotebookDocumentParams(version, event))
+        context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked)
+        found = await client.text_document_inline_completion_async(
+            types.InlineCompletionParams(context, types.TextDocumentIdentifier("cell:2"), types.Position(0, 4))
+        )
+        assert isinstance(found, types.InlineCompletionList)
+        assert [item.insert_text for item in found.items] == ["2"]
+        identity = types.NotebookDocumentIdentifier(notebook.uri)
+        client.notebook_document_did_save(types.DidSaveNotebookDocumentParams(identity))
+        closed = [types.TextDocumentIdentifier(cell.document) for cell in cells]
+        client.notebook_document_did_close(types.DidCloseNotebookDocumentParams(identity, closed))
+
+    served(answers, scenario)
+
+
+def test_our_own_requests_and_notifications(answers: Answers) -> None:
+    answers.set({"x = ": "1"})
+
+    async def scenario(client: LanguageClient) -> None:
+        document = opened(client, "x = ")
+        client.protocol.notify("textDocument/didFocus", {"textDocument": {"uri": URI}})
+        context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked)
+        found = await client.text_document_inline_completion_async(
+            types.InlineCompletionParams(context, document, types.Position(0, 4))
+        )
+        assert isinstance(found, types.InlineCompletionList)
+        item = {"insertText": found.items[0].insert_text, "command": {"arguments": found.items[0].command.arguments}}  # type: ignore[union-attr]
+        client.protocol.notify("textDocument/didShowCompletion", {"item": item})
+        client.protocol.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 1})
+        area = types.TextDocumentItem("file:///area.py", "python", 1, "def area(width):\n    return width\n")
+        client.text_document_did_open(types.DidOpenTextDocumentParams(area))
+        identity = types.VersionedTextDocumentIdentifier(uri=area.uri, version=2)
+        renamed = types.TextDocumentContentChangePartial(range=range_of(0, 9, 14), text="wide")
+        client.text_document_did_change(types.DidChangeTextDocumentParams(identity, [renamed]))
+        place = {"textDocument": {"uri": area.uri, "version": 2}, "position": {"line": 0, "character": 13}}
+        for method in ("diffill/nextEdit", "textDocument/copilotInlineEdit"):
+            due = await client.protocol.send_request_async(method, place)  # type: ignore[no-untyped-call]
+            assert [(edit.text, edit.range.start.line) for edit in due.edits] == [("wide", 1)]
+
+    served(answers, scenario)
