@@ -131,7 +131,7 @@ def combine_kernel(
     weight_sum = tl.zeros((BLOCK_H,), dtype=tl.float32)
     mixed = tl.zeros((BLOCK_H, E), dtype=tl.float32)
     for stretch in range(STRETCHES):  # one after the other: a tree of sums would change with their number
-        inside = real & (stretch * BLOCK_S < end)
+        inside = head < tl.where(stretch * BLOCK_S < end, HEADS, 0)  # all heads or none
         weight = tl.exp(tl.load(largest + first + stretch, mask=inside, other=float("-inf")) - top)
         weight_sum += weight * tl.load(total + first + stretch, mask=inside, other=0.0)
         part = tl.load(values + (first + stretch)[:, None] * E + e, mask=inside[:, None], other=0.0)
