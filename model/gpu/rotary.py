@@ -57,7 +57,7 @@ def rotate_and_write_kernel(
     tl.store(place + half, (right * scale).to(tl.bfloat16), mask=queries)
 
     page = tl.load(pages + row).to(tl.int64)
-    # A row without a page writes nothing. Said by a number: interpreters of later Tritons take no mask that was a scalar.
+    # A row without a page writes nothing; as a number, since interpreters after 3.6 take no mask that was a scalar.
     written = real & (head >= tl.where(page >= 0, HEADS, HEADS + 2 * KEY_HEADS))
     own = head - HEADS  # keys, then values, as they lie in a page
     slot = ((page * LAYERS + layer) * 2 * KEY_HEADS + own) * SLOTS + tl.load(offsets + row)
