@@ -74,6 +74,7 @@ def _position(document: Document, offset: int) -> dict[str, int]:
 @mode_option
 @device_option
 @click.option("--max-tokens", type=click.IntRange(1, 1024), metavar="N", help="At most this many new tokens.")
+@click.option("--no-syntax-guidance", is_flag=True, help="Keep an answer that breaks the syntax around it as it is.")
 @click.option("--trace", is_flag=True, help="Print every denoising step on standard error.")
 @checkpoint_option
 @adapter_option
@@ -83,6 +84,7 @@ def complete(
     mode: Mode,
     device: str | None,
     max_tokens: int | None,
+    no_syntax_guidance: bool,
     trace: bool,
     checkpoint: Path | None,
     adapter: str | None,
@@ -97,7 +99,16 @@ def complete(
     except ValueError as error:
         raise click.UsageError(f"FILE:LINE:COL: {error}") from None
     settings = engine_settings(checkpoint=checkpoint, device=device, adapter=adapter, place=location.file)
-    answer = asyncio.run(_ask(document, offset, settings=settings, mode=mode, max_tokens=max_tokens, trace=trace))
+    asking = _ask(
+        document,
+        offset,
+        settings=settings,
+        mode=mode,
+        max_tokens=max_tokens,
+        guided=not no_syntax_guidance,
+        trace=trace,
+    )
+    answer = asyncio.run(asking)
     if as_json:
         import msgspec
 
@@ -120,6 +131,7 @@ async def _ask(
     settings: EngineSettings,
     mode: Mode,
     max_tokens: int | None,
+    guided: bool,
     trace: bool,
 ) -> Answer:
     from diffill.lsp_server.completion import complete as complete_document
@@ -145,6 +157,7 @@ async def _ask(
             mode=mode,
             invoked=True,
             max_tokens=max_tokens,
+            guided=guided,
             trace=trace,
             on_step=_tracer(tokenizer) if trace else None,
         )

@@ -211,6 +211,7 @@ class Completer:
             trace=not inquiry.invoked,
             related=self._related(inquiry),
             indentation=inquiry.indentation,
+            guided=self._settings.syntax_guidance,
         )
 
     def _related(self, inquiry: Inquiry) -> str:

@@ -27,9 +27,6 @@ from .prompt import Prompt, build_prompt
 from .span import find_span
 from .window import Window
 
-GUIDED = True
-"""Whether the engine takes other tokens near a new syntax error. Measured: `benchmarks.syntax_guidance`."""
-
 
 class Engine(Protocol):
     """What is used of `diffill.model.client.EngineClient`."""
@@ -104,7 +101,7 @@ def ask(
     trace: bool = False,
     related: str = "",
     indentation: str = "",
-    guided: bool = GUIDED,
+    guided: bool = True,
 ) -> Question | None:
     """What to ask for a cursor at `offset` (in the document), or None where nothing is worth asking.
 
@@ -153,7 +150,7 @@ async def complete(
     key: str = "",
     trace: bool = False,
     related: str = "",
-    guided: bool = GUIDED,
+    guided: bool = True,
     on_step: Callable[[Step], None] | None = None,
 ) -> list[Completion]:
     """Completions at `offset`, best first; empty when there is nothing worth showing.
@@ -165,7 +162,8 @@ async def complete(
         max_tokens: replaces the limit that the span sets itself.
         key: a newer request with the same key supersedes this one in the engine; empty for none.
         related: what other files say about the place, as text that may stand before the file.
-        guided: where the answer makes a new syntax error, the engine takes other tokens near it.
+        guided: where the answer makes a new syntax error, the engine takes other tokens near it. On, because it costs
+            little and loses nothing (`benchmarks.syntax_guidance`).
         trace: the engine reports every forward pass to `on_step`.
 
     Raises:

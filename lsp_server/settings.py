@@ -39,6 +39,8 @@ class Settings:
     """Shown by itself only if at least so likely to be right, from 0 (everything) to 1."""
     delay: int | None = None
     """Milliseconds to wait after a keystroke before the model is asked; None follows the person's own rhythm."""
+    syntax_guidance: bool = True
+    """Where an answer would break the syntax around it, the engine takes other tokens near the error."""
     log_level: LogLevel = "info"
     """What is sent to the editor's log."""
 
@@ -83,6 +85,10 @@ def _is_list_of_text(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_number(least: int, most: int, kind: type[int] | type[float]) -> Callable[[object], bool]:
     def is_valid(value: object) -> bool:
         is_kind = isinstance(value, int) or (kind is float and isinstance(value, float))
@@ -103,7 +109,8 @@ SETTINGS: dict[str, tuple[str, Callable[[object], bool], str]] = {
     "model": ("model", lambda value: isinstance(value, str), "the directory of a checkpoint"),
     "enable": ("enable", _is_language_map, "an object of language ids and true or false"),
     "exclude": ("exclude", _is_list_of_text, "a list of patterns"),
-    "statistics": ("statistics", lambda value: isinstance(value, bool), "true or false"),
+    "statistics": ("statistics", _is_switch, "true or false"),
+    "syntaxGuidance": ("syntax_guidance", _is_switch, "true or false"),
     "alternatives": ("alternatives", _is_number(1, MAX_CANDIDATES, int), f"a whole number from 1 to {MAX_CANDIDATES}"),
     "context": ("context", *_one_of(Scope)),
     "confidence": ("confidence", _is_number(0, 1, float), "a number from 0 to 1"),

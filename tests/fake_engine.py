@@ -9,6 +9,7 @@ and a private DIFFILL_RUNTIME_DIR. It is told through the environment of the cli
 DIFFILL_FAKE_ANSWER         text of every answer (default "fake answer")
 DIFFILL_FAKE_TABLE          path of a JSON object, "end of the prefix" -> answer; the longest matching end wins,
                             DIFFILL_FAKE_ANSWER where none matches. Read again at every request.
+DIFFILL_FAKE_GUIDED         text of every answer to a request with syntax guidance, in place of all that
 DIFFILL_FAKE_DELAY          seconds before each step of 4 tokens (default 0); cancellation is looked at before each
 DIFFILL_FAKE_LOAD_SECONDS   how long loading takes, with progress (default 0)
 DIFFILL_FAKE_LOAD_ERROR     loading fails with this ValueError
@@ -120,6 +121,8 @@ class FakeDecoder:
             answers: dict[str, str] = json.loads(Path(table).read_text("utf-8"))
             if matches := [end for end in answers if prefix.endswith(end)]:
                 text = answers[max(matches, key=len)]
+        if request.guided:
+            text = os.environ.get("DIFFILL_FAKE_GUIDED", text)
         ids = self._tokenizer.encode(" " + text if request.starts_with_space else text)
         finish: Finish = "eom"
         if request.stop_at_line_end:

@@ -80,6 +80,13 @@ def test_max_tokens(workplace: Path, engine: dict[str, str]) -> None:
     assert answer["tokens"] == 1
 
 
+def test_syntax_guidance_can_be_left_out(workplace: Path) -> None:
+    with fake_engine(answer="plain", guided="guided") as environment:
+        place = f"{workplace}/shape.py:2:20"
+        assert run("complete", place, **environment).stdout == "guided\n"
+        assert run("complete", place, "--no-syntax-guidance", **environment).stdout == "plain\n"
+
+
 def test_columns_count_characters(workplace: Path, engine: dict[str, str]) -> None:
     assert "column: 9" in refused(run("complete", f"{workplace}/text.py:1:9", **engine))
     assert run("complete", f"{workplace}/text.py:1:8", **engine).returncode == 0

@@ -120,6 +120,15 @@ def at_desk(marked: str, scenario: Callable[[Desk], Awaitable[None]], settings: 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_syntax_guidance_is_a_setting(on: bool) -> None:
+    async def scenario(desk: Desk) -> None:
+        await desk.ask()
+        assert [request.guided for request in desk.engine.asked] == [on]
+
+    at_desk("x = |\n", scenario, Settings(delay=0, syntax_guidance=on))
+
+
 def test_typing_through_an_answer_asks_the_engine_once() -> None:
     async def scenario(desk: Desk) -> None:
         assert await desk.ask() == ["print(value)"]

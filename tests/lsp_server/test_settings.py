@@ -19,12 +19,18 @@ def test_all_settings_are_read() -> None:
         "device": "cpu",
         "enable": {"*": False, "python": True},
         "maxTokens": 16,
+        "syntaxGuidance": False,
         "logLevel": "debug",
     }
     settings, problems = read_settings(values)
     assert not problems
     assert settings == Settings(
-        mode="ar", device="cpu", enable={"*": False, "python": True}, max_tokens=16, log_level="debug"
+        mode="ar",
+        device="cpu",
+        enable={"*": False, "python": True},
+        max_tokens=16,
+        syntax_guidance=False,
+        log_level="debug",
     )
     assert settings.is_enabled("python") and not settings.is_enabled("go")
 
@@ -42,6 +48,8 @@ def test_all_settings_are_read() -> None:
         ("maxTokens", 0),
         ("maxTokens", True),
         ("maxTokens", 1.5),
+        ("syntaxGuidance", "yes"),
+        ("syntaxGuidance", 1),
         ("logLevel", "loud"),
         ("modes", "ar"),
     ],

@@ -31,6 +31,7 @@ const SERVER_SETTINGS = [
   "delay",
   "maxTokens",
   "statistics",
+  "syntaxGuidance",
   "logLevel",
 ];
 
