@@ -19,6 +19,8 @@ Message = dict[str, Any]
 class InstantEngine:
     """Answers at once, always the same."""
 
+    gone = False
+
     def __init__(self, tokenizer: Tokenizer, answer: str) -> None:
         self._answers = {space: pack_ids(tokenizer.encode(" " * space + answer)) for space in (False, True)}
 

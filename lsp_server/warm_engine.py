@@ -22,6 +22,9 @@ RETRY_SECONDS = 30.0
 class Client(Protocol):
     """What is used of `diffill.model.client.EngineClient`."""
 
+    @property
+    def gone(self) -> bool: ...
+
     async def decode(
         self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None
     ) -> DecodeResult: ...
@@ -57,6 +60,7 @@ class WarmEngine:
         self._connected: tuple[Client, Tokenizer] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._failed_at = 0.0
+        self._was_ready = False
         self.readiness = Readiness(state="loading", percentage=0, message="")
 
     def start(self) -> None:
@@ -65,10 +69,20 @@ class WarmEngine:
             self._loading = asyncio.ensure_future(self._load())
 
     def ready(self) -> tuple[Client, Tokenizer] | None:
-        """What to decode with, or None. A failed engine is tried again, at most every `RETRY_SECONDS`."""
-        if self.readiness.state == "failed" and self._clock() - self._failed_at >= RETRY_SECONDS:
+        """What to decode with, or None. A failed engine is tried again, at most every `RETRY_SECONDS`.
+
+        One that ended, because nobody asked it anything for long, is started again: whoever asks waits, and the status
+        says so.
+        """
+        if self.readiness.state == "failed":
+            if self._clock() - self._failed_at >= RETRY_SECONDS:
+                self.start()
+            return None
+        if self._connected is None or not self._was_ready:
+            return None
+        if self._connected[0].gone:
             self.start()
-        return self._connected if self.readiness.state == "ready" else None
+        return self._connected
 
     async def _load(self) -> None:
         self._change(Readiness(state="loading", percentage=0, message="starting the engine"))
@@ -89,6 +103,7 @@ class WarmEngine:
         if model is not None and len(model.modes) == 1:
             log.info("every request is decoded as %s: the model has learned nothing else", model.modes[0])
         log.info("the engine is ready: %s", name)
+        self._was_ready = True
         self._change(Readiness(state="ready", percentage=100, message=name, device=model.device if model else ""))
 
     def _on_status(self, status: EngineStatus) -> None:

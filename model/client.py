@@ -66,6 +66,11 @@ class EngineClient:
         self._delay = RestartDelay()
         self._adapter = FollowedAdapter(settings.adapter, settings.place, self._prepared)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the engine that served us has ended. The next request starts another."""
+        return self._channel is not None and self._channel.closed
+
     async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
         """Fill one span. Starts the engine, waits while it loads; cancelling the awaiting task cancels the request.
 

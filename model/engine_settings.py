@@ -29,8 +29,8 @@ class EngineSettings:
     """Private directory of the socket; None is the user's runtime directory."""
     command: tuple[str, ...] | None = None
     """Starts the engine in place of `python -m diffill.model.service`; its arguments are appended."""
-    idle_seconds: float = 900.0
-    """The engine ends after this time without clients."""
+    idle_seconds: float = 1800.0
+    """The engine ends after this time without a request, also while clients are connected: they start the next one."""
 
     def __post_init__(self) -> None:
         if not self.idle_seconds > 0:
@@ -52,7 +52,8 @@ class EngineSettings:
         command: tuple[str, ...] | None = None,
         idle_seconds: float | None = None,
     ) -> EngineSettings:
-        """What is given here, else DIFFILL_CHECKPOINT, _DEVICE, _ADAPTER, _RUNTIME_DIR, _ENGINE_COMMAND, else defaults.
+        """What is given here, else DIFFILL_CHECKPOINT, _DEVICE, _ADAPTER, _RUNTIME_DIR, _ENGINE_COMMAND, _IDLE_SECONDS,
+        else defaults.
 
         Args:
             place: a file or folder that is worked on. The adapter that was chosen for it (`diffill adapter use`) is
@@ -69,6 +70,11 @@ class EngineSettings:
                 raise ValueError(f"DIFFILL_ENGINE_COMMAND: {error}") from None
             if not command:
                 raise ValueError("DIFFILL_ENGINE_COMMAND: it is empty")
+        if idle_seconds is None and (seconds := environment["IDLE_SECONDS"]):
+            try:
+                idle_seconds = float(seconds)
+            except ValueError:
+                raise ValueError(f"DIFFILL_IDLE_SECONDS: {seconds} is not a number") from None
         if adapter is None and environment["ADAPTER"]:
             adapter = Path(environment["ADAPTER"])
         if adapter is not None or checkpoint or environment["CHECKPOINT"]:
@@ -95,4 +101,4 @@ class EngineSettings:
         )
 
 
-_VARIABLES = ("CHECKPOINT", "DEVICE", "ADAPTER", "RUNTIME_DIR", "ENGINE_COMMAND")
+_VARIABLES = ("CHECKPOINT", "DEVICE", "ADAPTER", "RUNTIME_DIR", "ENGINE_COMMAND", "IDLE_SECONDS")

@@ -77,6 +77,8 @@ class Scheduler:
         self.detail = "loading the weights"
         self.model: ModelInfo | None = None
         self.requests = 0
+        self.used = time.monotonic()
+        """When the last request came or ended."""
         self._loaders = loaders
         self._on_state = on_state
         self._capacity = capacity
@@ -88,6 +90,11 @@ class Scheduler:
         """What is being decoded, in the order of its beginning; None until it has begun."""
         self._heartbeat = time.monotonic()
         self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it loads, or somebody waits for an answer."""
+        return self.state == "loading" or bool(self._queue or self._active)
 
     def start(self) -> None:
         """Begin to load. The thread is a daemon: it may sit in a long forward pass when the process has to end."""
@@ -106,6 +113,7 @@ class Scheduler:
             self._end(job, Failure(code="busy", message=f"the engine has {self._capacity} requests waiting"))
         else:
             self.requests += 1
+            self.used = time.monotonic()
             with self._changed:
                 self._queue.append(job)
                 self._changed.notify()
@@ -129,6 +137,7 @@ class Scheduler:
     def _end(self, job: Job, outcome: DecodeResult | Failure) -> None:
         if not job.ended:
             job.ended = True
+            self.used = time.monotonic()
             job.on_end(outcome)
 
     def _step(self, job: Job, step: Step) -> None:

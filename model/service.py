@@ -69,6 +69,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._connections: set[Connection] = set()
+        self._used = self._started
         self._leave: asyncio.TimerHandle | None = None
         devices = ("auto", "cpu") if settings.device == "auto" else (settings.device,)
         self._scheduler = Scheduler(
@@ -83,7 +84,7 @@ class Service:
             self._loop.add_signal_handler(number, self._end, EXIT_DONE, "signal")
         server = await asyncio.start_unix_server(self._accept, sock=listener, backlog=BACKLOG)
         self._scheduler.start()
-        self._await_clients()
+        self._await_use()
         status = await self._exit
         server.close()
         self._scheduler.end_all(Failure(code="cancelled", message="the engine is stopping"))
@@ -124,24 +125,30 @@ class Service:
             stop=functools.partial(self._end, EXIT_DONE, "stop request"),
         )
         self._connections.add(connection)
-        self._await_clients()
+        self._await_use()
         try:
             await connection.serve()
         finally:
             self._connections.discard(connection)
-            self._await_clients()
+            self._await_use()
 
-    def _await_clients(self) -> None:
-        """Start or stop the timer that ends a process nobody uses."""
+    def _await_use(self) -> None:
+        """Somebody came or left: the timer that ends a process nobody uses begins again."""
+        self._used = time.monotonic()
         if self._leave:
             self._leave.cancel()
-            self._leave = None
-        if self._connections:
-            return
-        if self._scheduler.state == "failed":
+        if self._scheduler.state == "failed" and not self._connections:
             self._leave = self._loop.call_later(FAILED_LEFT_SECONDS, self._end, EXIT_UNUSABLE, "load failed")
         else:
-            self._leave = self._loop.call_later(self._settings.idle_seconds, self._end, EXIT_DONE, "idle")
+            self._leave = self._loop.call_later(self._settings.idle_seconds, self._look_for_use)
+
+    def _look_for_use(self) -> None:
+        """End, unless something was asked for in the meantime. An editor that is open and left alone asks nothing."""
+        used = time.monotonic() if self._scheduler.is_busy else max(self._used, self._scheduler.used)
+        if (left := used + self._settings.idle_seconds - time.monotonic()) > 0:
+            self._leave = self._loop.call_later(left, self._look_for_use)
+        else:
+            self._end(EXIT_DONE, "idle")
 
     def _state_changed(self, state: State) -> None:
         if state == "crashed":
@@ -149,7 +156,7 @@ class Service:
             self._loop.call_soon(self._end, EXIT_CRASHED, "crash")
         elif state == "failed":
             self._loop.call_later(FAILED_LINGER_SECONDS, self._end, EXIT_UNUSABLE, "load failed")
-            self._await_clients()
+            self._await_use()
 
     def _end(self, status: int, reason: str) -> None:
         if not self._exit.done():
@@ -266,7 +273,7 @@ def main(arguments: Sequence[str] | None = None, *, load: DecoderLoader = _load_
     parser.add_argument("--checkpoint", type=Path, required=True, help="directory of the checkpoint")
     parser.add_argument("--device", required=True, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--directory", type=Path, required=True, help="private directory for the socket and the log")
-    parser.add_argument("--idle-seconds", type=float, required=True, help="exit after this time without clients")
+    parser.add_argument("--idle-seconds", type=float, required=True, help="exit after this time without a request")
     parser.add_argument("--stall-seconds", type=float, default=300.0, help="exit when one forward pass takes longer")
     try:
         status = serve(ServiceSettings(**vars(parser.parse_args(arguments))), load)

@@ -26,6 +26,8 @@ URI = "file:///a.py"
 class Engine:
     """Answers when it is let, and tells the beginning before."""
 
+    gone = False
+
     def __init__(self) -> None:
         self.asked: list[DecodeRequest] = []
         self.answer = "print(value)"

@@ -141,7 +141,7 @@ def test_settings_and_folders_change(answers: Answers) -> None:
 
 
 def test_cells_of_a_notebook(answers: Answers) -> None:
-    answers.set({"y = ": "2"})
+    answers.set({"x = 1\n\ny = ": "2"})  # one empty line between cells
 
     async def scenario(client: LanguageClient) -> None:
         cells = [types.NotebookCell(types.NotebookCellKind.Code, f"cell:{number}") for number in (1, 2)]

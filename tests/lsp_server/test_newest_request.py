@@ -24,6 +24,8 @@ URI = "file:///a.py"
 class PatientEngine:
     """Answers only when told to, and keeps an account of what is being decoded."""
 
+    gone = False
+
     def __init__(self) -> None:
         self.running = 0
         self.release = asyncio.Event()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.lsp_client import LspClient, Message, inline_params, lsp_client
+from tests.engine_process import until
+from tests.lsp_client import LspClient, Message, engine_processes, inline_params, lsp_client
 from tests.lsp_server.conftest import CAPABILITIES
 from tests.lsp_server.test_code_actions import SOURCE, UNDEFINED, actions
 
@@ -134,3 +135,23 @@ def test_notes_that_cannot_be_read_do_no_harm(client: LspClient) -> None:
         for params in (None, {}, [], {"textDocument": {"uri": 3}}, {"item": {"command": {"arguments": []}}}):
             client.notify(f"textDocument/{method}", params)
     assert command(client, "status")["state"] == "ready"
+
+
+def test_an_engine_that_was_left_alone_frees_the_machine_and_the_next_request_gets_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DIFFILL_IDLE_SECONDS", "1")
+    with lsp_client(answer="items") as client:
+        client.initialize()
+        client.wait_ready()
+        uri = client.open("x = ")
+        (first,) = engine_processes(client)
+        until(lambda: not engine_processes(client))
+        seen = len(client.received)
+        (item,) = client.request("textDocument/inlineCompletion", inline_params(uri, 0, 4))["items"]
+        assert item["insertText"] == "items"
+        assert first.pid not in [process.pid for process in engine_processes(client)]
+        del client.received[:seen]
+        client.wait_ready()
+        assert client.notifications("diffill/status")[0]["state"] == "loading"
+        assert not client.notifications("window/showMessage")

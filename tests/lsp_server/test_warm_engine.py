@@ -26,6 +26,8 @@ def status(progress: float, state: Literal["loading", "ready"] = "loading") -> E
 class StandIn:
     """Fails as often as it is told to, then loads in two steps."""
 
+    gone = False
+
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.attempts = 0
@@ -107,6 +109,24 @@ def test_a_failed_engine_is_tried_again_when_asked_but_not_at_every_key() -> Non
         assert engine.ready() is None
         await settle()
         assert client.attempts == 2 and engine.ready() is not None
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_ended_is_started_again_by_whoever_asks_and_the_status_says_so() -> None:
+    async def scenario() -> None:
+        seen: list[Readiness] = []
+        client = StandIn(failures=0)
+        engine = engine_of(client, seen, Clock())
+        engine.start()
+        await settle()
+        client.gone = True
+        del seen[:]
+        assert engine.ready() is not None and engine.ready() is not None  # it may wait, and is not sent away
+        client.gone = False
+        await settle()
+        assert client.attempts == 2
+        assert [change.state for change in seen] == ["loading", "loading", "loading", "ready"]
 
     asyncio.run(scenario())
 

@@ -390,15 +390,20 @@ def test_settings_come_from_the_environment_unless_given(monkeypatch: pytest.Mon
         "ENGINE_COMMAND": "python 'a b.py' --x",
         "CHECKPOINT": "/c",
         "DEVICE": "cuda:1",
+        "IDLE_SECONDS": "60",
     }.items():
         monkeypatch.setenv(f"DIFFILL_{name}", value)
     settings = EngineSettings.from_environment()
     assert settings == EngineSettings(
-        checkpoint=Path("/c"), device="cuda:1", directory=Path("/r"), command=("python", "a b.py", "--x")
+        checkpoint=Path("/c"),
+        device="cuda:1",
+        directory=Path("/r"),
+        command=("python", "a b.py", "--x"),
+        idle_seconds=60.0,
     )
     given = EngineSettings.from_environment(device="cpu", checkpoint=Path("/d"), idle_seconds=5)
     assert (given.device, given.checkpoint, given.idle_seconds) == ("cpu", Path("/d"), 5)
-    for name in ("RUNTIME_DIR", "ENGINE_COMMAND", "CHECKPOINT", "DEVICE"):
+    for name in ("RUNTIME_DIR", "ENGINE_COMMAND", "CHECKPOINT", "DEVICE", "IDLE_SECONDS"):
         monkeypatch.setenv(f"DIFFILL_{name}", "")
     assert EngineSettings.from_environment() == EngineSettings()
 
@@ -407,6 +412,13 @@ def test_settings_come_from_the_environment_unless_given(monkeypatch: pytest.Mon
 def test_an_unusable_command_is_named(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setenv("DIFFILL_ENGINE_COMMAND", line)
     with pytest.raises(ValueError, match="DIFFILL_ENGINE_COMMAND: "):
+        EngineSettings.from_environment()
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "nan"])
+def test_an_unusable_time_is_named(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("DIFFILL_IDLE_SECONDS", seconds)
+    with pytest.raises(ValueError, match=r"(?i)idle_seconds: "):
         EngineSettings.from_environment()
 
 

@@ -341,16 +341,27 @@ def test_stopping_answers_what_is_in_flight_and_leaves_no_socket(directory: Path
     assert not place(directory).socket.exists()
 
 
-def test_an_engine_without_clients_ends_and_one_with_a_client_does_not(directory: Path) -> None:
-    with running(directory, "--idle-seconds", "2") as process:
-        with PlainClient(directory) as client:
-            client.wait_ready()
-            with pytest.raises(TimeoutError):
-                client.socket.settimeout(3.0)
-                client.receive()
-            assert process.poll() is None
+def test_an_engine_that_nobody_asks_ends_whether_or_not_a_client_stays(directory: Path) -> None:
+    with running(directory, "--idle-seconds", "1") as process, PlainClient(directory) as client:
+        client.wait_ready()
+        assert ends(process) == (0, "") and client.closed()
+    with running(directory, "--idle-seconds", "1") as process:
         assert ends(process) == (0, "")
     assert not place(directory).socket.exists()
+
+
+def test_an_engine_does_not_end_while_somebody_waits_for_an_answer(directory: Path) -> None:
+    slow = {"answer": LONG_ANSWER, "delay": "0.1"}
+    with running(directory, "--idle-seconds", "0.2", **slow) as process, PlainClient(directory) as client:
+        client.decode(1, "x", max_tokens=40)
+        assert client.answer(1)["result"]["forward_passes"] == 10  # a second
+        assert ends(process) == (0, "")
+
+
+def test_an_engine_does_not_end_while_it_loads(directory: Path) -> None:
+    with running(directory, "--idle-seconds", "0.2", load_seconds="1") as process, PlainClient(directory) as client:
+        assert client.wait_ready()["state"] == "ready"
+        assert ends(process) == (0, "")
 
 
 def test_a_second_process_leaves_quietly(directory: Path) -> None:
