@@ -5,6 +5,7 @@ No assertions here: tests also run under `python -O`, which drops those of helpe
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def tiny_tokenizer() -> Tokenizer:
     """Every byte is one token; the ids below `NUM_CONTROL_IDS` are control ids, as in the real vocabulary."""
     controls = [f"<|reserved_{index}|>" for index in range(NUM_CONTROL_IDS)]
     return Tokenizer.from_vocabulary([*controls, *sorted(ByteLevel.alphabet())], [])
+
+
+def text(length: int, seed: int = 0) -> list[int]:
+    """Random tokens of the tiny vocabulary, no control ids among them."""
+    generator = random.Random(seed)
+    return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(length)]
 
 
 def tiny_config(**changes: Any) -> ModelConfig:

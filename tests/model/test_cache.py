@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from diffill.model.cache import PAGE_SLOTS, CacheFull, KVCache, PagePool
 from diffill.model.network import Block
 from diffill.model.tokenizer import MASK
-from tests.tiny import tiny_config, tiny_network
+from tests.tiny import text, tiny_config, tiny_network
 
 CAPACITY = 12
 pieces = st.lists(st.sampled_from([17, 18]), min_size=0, max_size=5)
@@ -111,11 +110,6 @@ class Documents(RuleBasedStateMachine):
 
 Documents.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestDocuments = Documents.TestCase
-
-
-def text(length: int, seed: int) -> list[int]:
-    generator = random.Random(seed)
-    return [generator.randrange(17, 200) for _ in range(length)]
 
 
 def test_a_keystroke_costs_what_it_changed() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,17 +11,12 @@ from diffill.model.cache import PAGE_SLOTS
 from diffill.model.checkpoint import SCALE_SUFFIX
 from diffill.model.cpu import packable, runs_here
 from diffill.model.network import Block, Network, NotFinite, Part
-from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
+from diffill.model.tokenizer import END_OF_MIDDLE, MASK
 from diffill.model.torch_network import TorchNetwork
-from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_network
+from tests.tiny import VOCABULARY_SIZE, text, tiny_config, tiny_network
 
 CONFIG = tiny_config()
 pytestmark = pytest.mark.skipif(not runs_here(CONFIG), reason="the native step needs a CPU with AVX-512 VNNI")
-
-
-def text(length: int, seed: int = 0) -> list[int]:
-    generator = random.Random(seed)
-    return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(length)]
 
 
 def native() -> Network:

@@ -20,16 +20,13 @@ from diffill.model.decoding.diffusion import MOST_TIMES_MASKED_AGAIN, DraftBlock
 from diffill.model.decoding.mending import MOST_ATTEMPTS, Mending
 from diffill.model.engine import BlockDecoder
 from diffill.model.network import Prediction
-from diffill.model.request import DecodeRequest, DecodeResult, Mode, ModelInfo, pack_ids, unpack_ids
+from diffill.model.request import DecodeRequest, DecodeResult, Mode, pack_ids, unpack_ids
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, MIDDLE, PREFIX, SUFFIX
 from tests.scripted_network import ScriptedNetwork, Text, as_network
 from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_tokenizer
+from tests.tiny_decoder import INFO, MODES
 
-MODES: tuple[Mode, ...] = ("ar", "verify", "diffusion")
 TOKENIZER = tiny_tokenizer()
-INFO = ModelInfo(
-    name="tiny", hash="0" * 12, adapter=None, device="cpu", vocabulary_size=VOCABULARY_SIZE, block_size=4, parameters=1
-)
 PROMPT = [SUFFIX, PREFIX, 40, MIDDLE]
 SURE = 0.6
 

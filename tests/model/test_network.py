@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 from torch import Tensor
@@ -15,14 +13,16 @@ from diffill.model.network import Block, Network
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK, NUM_CONTROL_IDS
 from diffill.model.torch_network import TorchNetwork
 from diffill.model.transformer import masked_attention
-from tests.tiny import VOCABULARY_SIZE, tiny_checkpoint, tiny_config, tiny_network, tiny_tokenizer, tiny_transformer
+from tests.tiny import (
+    text,
+    tiny_checkpoint,
+    tiny_config,
+    tiny_network,
+    tiny_tokenizer,
+    tiny_transformer,
+)
 
 CONTEXTS = (3, 64, 300)
-
-
-def text(length: int, seed: int = 0) -> list[int]:
-    generator = random.Random(seed)
-    return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(length)]
 
 
 def in_chunks(network: Network, tokens: list[int], sizes: list[int]) -> Tensor:

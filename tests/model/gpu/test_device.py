@@ -15,8 +15,8 @@ from diffill.model.gpu.network import GpuNetwork
 from diffill.model.gpu.self_check import first_problem
 from diffill.model.network import Block, Part
 from diffill.model.request import DecodeRequest, pack_ids
-from diffill.model.tokenizer import MASK, NUM_CONTROL_IDS
-from tests.tiny import VOCABULARY_SIZE, quantized, tiny_checkpoint, tiny_config, tiny_tokenizer, tiny_weights
+from diffill.model.tokenizer import MASK
+from tests.tiny import quantized, text, tiny_checkpoint, tiny_config, tiny_tokenizer, tiny_weights
 
 pytestmark = pytest.mark.gpu
 CONFIG = tiny_config()
@@ -39,11 +39,6 @@ LARGE = tiny_config(
     head_size=128,
 )
 PROMPTS = 1000
-
-
-def text(length: int, seed: int) -> list[int]:
-    generator = random.Random(seed)
-    return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(length)]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import pytest
@@ -16,18 +15,13 @@ from diffill.model.gpu.network import GpuNetwork
 from diffill.model.gpu.self_check import first_problem
 from diffill.model.network import Block, NotFinite, Part
 from diffill.model.request import DecodeRequest, Mode, pack_ids
-from diffill.model.tokenizer import MASK, NUM_CONTROL_IDS
+from diffill.model.tokenizer import MASK
 from diffill.model.torch_network import TorchNetwork
-from tests.tiny import VOCABULARY_SIZE, quantized, tiny_config, tiny_tokenizer, tiny_transformer, tiny_weights
+from tests.tiny import VOCABULARY_SIZE, quantized, text, tiny_config, tiny_tokenizer, tiny_transformer, tiny_weights
 
 CONFIG = tiny_config(num_heads=3, num_key_value_heads=1, intermediate_size=64)
 MODES: tuple[Mode, ...] = ("ar", "verify")
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the interpreter: what is masked away
-
-
-def text(length: int, seed: int = 0) -> list[int]:
-    generator = random.Random(seed)
-    return [generator.randrange(NUM_CONTROL_IDS, VOCABULARY_SIZE) for _ in range(length)]
 
 
 def made(device: torch.device, *, int8: bool = True) -> GpuNetwork:
