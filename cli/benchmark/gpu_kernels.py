@@ -27,7 +27,7 @@ from diffill.model.gpu.shapes import StepShape
 from diffill.model.network import Block, Network, Part
 from diffill.model.tokenizer import MASK, NUM_CONTROL_IDS
 
-from .kernels import Sizes
+from .kernels import Sizes, kernel_row
 from .report import KernelRow
 from .speeds import Speeds, Stopwatch
 
@@ -246,23 +246,20 @@ def measure_all(network: Network, sizes: Sizes, speeds: Speeds, watch: Stopwatch
 
 def measure(case: Case, sizes: Sizes, speeds: Speeds, watch: Stopwatch, *, repeats: int) -> KernelRow:
     """The kernel and torch in turn."""
-    results = [case.summed(each(0)) for each in (case.run, case.twin)]
+    fast_result, twin_result = (case.summed(each(0)) for each in (case.run, case.twin))
     layers = len(case.program.layers)
     replays = [_recorded(each, layers, sizes.replays, watch.device) for each in (case.run, case.twin)]
     count = layers * sizes.replays
-    times = [[watch.milliseconds(replay) / count for replay in replays] for _ in range(repeats)]
-    fast, twin = (min(column) for column in zip(*times, strict=True))
-    memory, compute = case.read_bytes / speeds.bytes_per_ms, case.products / speeds.products_per_ms
-    return KernelRow(
-        kernel=case.kernel,
+    fast, twin = watch.best(replays, repeats)
+    return kernel_row(
+        case.kernel,
         rows=case.rows,
         context=case.context,
-        ms=round(fast, 5),
-        twin_ms=round(twin, 5),
-        memory_floor_ms=round(memory, 5),
-        compute_floor_ms=round(compute, 5),
-        of_floor=round(fast / max(memory, compute), 2),
-        relative_error=round(float((results[0] - results[1]).norm() / results[1].norm()), 5),
+        ms=(fast / count, twin / count),
+        read_bytes=case.read_bytes,
+        products=case.products,
+        results=(fast_result, twin_result),
+        speeds=speeds,
         cores=watch.cores,
         n=repeats,
     )

@@ -69,6 +69,37 @@ def operations(config: ModelConfig, sizes: Sizes, *, on_gpu: bool) -> list[Opera
     return steps + [Operation(kernel="predict", rows=rows, context=0, weights=head) for rows in sizes.predict_rows]
 
 
+def kernel_row(
+    kernel: str,
+    *,
+    rows: int,
+    context: int,
+    ms: tuple[float, float],
+    read_bytes: float,
+    products: float,
+    results: tuple[Tensor, Tensor],
+    speeds: Speeds,
+    cores: int,
+    n: int,
+) -> KernelRow:
+    """An operation and its twin, whose times and results come in this order, beside the floors of the machine."""
+    memory, compute = read_bytes / speeds.bytes_per_ms, products / speeds.products_per_ms
+    fast, twin = results
+    return KernelRow(
+        kernel=kernel,
+        rows=rows,
+        context=context,
+        ms=round(ms[0], 5),
+        twin_ms=round(ms[1], 5),
+        memory_floor_ms=round(memory, 5),
+        compute_floor_ms=round(compute, 5),
+        of_floor=round(ms[0] / max(memory, compute), 2),
+        relative_error=round(float((fast - twin).norm() / twin.norm()), 5),
+        cores=cores,
+        n=n,
+    )
+
+
 class Kernels:
     """A network and its twin with the same weights.
 
@@ -102,27 +133,22 @@ class Kernels:
     def measure(self, operation: Operation, speeds: Speeds, *, repeats: int) -> KernelRow:
         """Times of one operation, the network and its twin in turn."""
         fast_run, twin_run = (self._runner(network, operation) for network in (self.fast, self.twin))
-        results = [fast_run(), twin_run()]  # which also warms up
+        results = fast_run(), twin_run()  # which also warms up
         runs: list[Callable[[], object]] = [fast_run, twin_run]
         if operation.kernel == ON_DEVICE:
             runs[0] = self._repeated
-        times = [[self.watch.milliseconds(run) for run in runs] for _ in range(repeats)]
-        fast, twin = (min(column) for column in zip(*times, strict=True))  # as the floors are the best of several
-        if operation.kernel == ON_DEVICE:
-            fast /= self.sizes.replays
+        count = self.sizes.replays if operation.kernel == ON_DEVICE else 1
+        fast, twin = self.watch.best(runs, repeats)
         held = operation.context * self.fast.page_bytes // PAGE_SLOTS
-        memory = (operation.weights * self.weight_bytes + held) / speeds.bytes_per_ms
-        compute = operation.weights * operation.rows / speeds.products_per_ms
-        return KernelRow(
-            kernel=operation.kernel,
+        return kernel_row(
+            operation.kernel,
             rows=operation.rows,
             context=operation.context,
-            ms=round(fast, 3),
-            twin_ms=round(twin, 3),
-            memory_floor_ms=round(memory, 3),
-            compute_floor_ms=round(compute, 3),
-            of_floor=round(fast / max(memory, compute), 2),
-            relative_error=round(float((results[0] - results[1]).norm() / results[1].norm()), 5),
+            ms=(fast / count, twin),
+            read_bytes=operation.weights * self.weight_bytes + held,
+            products=operation.weights * operation.rows,
+            results=results,
+            speeds=speeds,
             cores=self.watch.cores,
             n=repeats,
         )

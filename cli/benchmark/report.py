@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 import numpy as np
 
 from diffill.model.request import DecodeResult, ModelInfo
+from diffill.model.threads import available_cores
 
 Suite = Literal["latency", "throughput", "typing", "kernels"]
 BASELINE = "ar"
@@ -98,6 +101,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Row] | list[KernelRow]
     ratios: dict[str, float]
 
+    @classmethod
+    def of(cls, suite: Suite, model: ModelInfo, rows: list[Row] | list[KernelRow]) -> Report:
+        """What was measured on this machine just now."""
+        return cls(
+            suite=suite,
+            device=model.device,
+            processor=processor(model.device),
+            cores=available_cores(),
+            model=model,
+            rows=rows,
+            ratios=ratios([row for row in rows if isinstance(row, Row)]),
+        )
+
 
 def row(
     mode: str,
@@ -136,6 +152,20 @@ def ratios(rows: Sequence[Row]) -> dict[str, float]:
             elif one.mode == other.mode and other.batch == 1 and (one.batch or 1) > 1:
                 found[f"{one.mode}_batch_{one.batch}_vs_1"] = _ratio(one, other)
     return found
+
+
+def processor(device: str) -> str:
+    """The name of the GPU or CPU, as far as the system says it."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _ratio(one: Row, other: Row) -> float:

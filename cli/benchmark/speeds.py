@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +42,11 @@ class Stopwatch:
         if cuda:
             torch.cuda.synchronize(self.device)
         return 1e3 * (clock() - began)
+
+    def best(self, works: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+        """The least milliseconds of each, in turn: as the floors are the best of several."""
+        times = [[self.milliseconds(work) for work in works] for _ in range(repeats)]
+        return [min(column) for column in zip(*times, strict=True)]
 
 
 def measure_speeds(watch: Stopwatch) -> Speeds:
