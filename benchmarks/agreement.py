@@ -35,11 +35,24 @@ LONGEST_PROMPT = 300
 CACHES = ("empty", "partly", "shrunk", "as left")
 
 
+def size_of(group: int) -> int:
+    """How many prompts it has."""
+    return GROUPS[group % len(GROUPS)]
+
+
+def groups_from(first: int, count: int) -> range:
+    """As many whole groups as hold `count` prompts."""
+    past = first
+    while sum(map(size_of, range(first, past))) < count:
+        past += 1
+    return range(first, past)
+
+
 def prompts(seed: int, group: int, tokenizer: Tokenizer, files: Sequence[Path]) -> list[list[int]]:
     """The prompts of one group, some of which begin alike."""
     source = random.Random(f"{seed} {group}")
     made: list[list[int]] = []
-    while len(made) < GROUPS[group % len(GROUPS)]:
+    while len(made) < size_of(group):
         length = source.randrange(1, LONGEST_PROMPT)
         if made and source.random() < 0.3:
             made.append([*made[0], *source.choices(range(NUM_CONTROL_IDS, tokenizer.vocabulary_size), k=3)])
@@ -94,12 +107,10 @@ def main() -> None:
         parser.error(f"--model: {decoder.info.name} has not learned verify")
     tokenizer = Tokenizer.load(arguments.model)
     files = sorted(LIBRARY.glob("*.py"))
-    groups = -(-arguments.count * len(GROUPS) // sum(GROUPS))
+    groups = groups_from(arguments.first, arguments.count)
     asked: Counter[str] = Counter()
     differences = []
-    for number in track(
-        range(arguments.first, arguments.first + groups), "groups of prompts", console=Console(stderr=True)
-    ):
+    for number in track(groups, "groups of prompts", console=Console(stderr=True)):
         group = prompts(arguments.seed, number, tokenizer, files)
         said = []
         source = random.Random(f"{arguments.seed} {number} order")
@@ -112,7 +123,7 @@ def main() -> None:
     report: dict[str, object] = {
         "model": f"{decoder.info.name} {decoder.info.hash}",
         "device": decoder.info.device,
-        "groups": [arguments.first, arguments.first + groups],
+        "groups": [groups.start, groups.stop],
         "prompts": sum(asked.values()) // 2,
         "asked": dict(asked),
         "differ": differences,

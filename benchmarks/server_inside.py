@@ -8,38 +8,22 @@ from collections.abc import Callable
 from typing import Any
 
 from diffill.lsp_server.server import create_server
-from diffill.model.client import EngineStatus
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.model.request import DecodeRequest, DecodeResult, Step, pack_ids
+from diffill.model.request import DecodeRequest, DecodeResult, Step
 from diffill.model.tokenizer import Tokenizer
+from tests.stand_in import ReadyClient, result_of
 
 Message = dict[str, Any]
 
 
-class InstantEngine:
+class InstantEngine(ReadyClient):
     """Answers at once, always the same."""
 
-    gone = False
-
     def __init__(self, tokenizer: Tokenizer, answer: str) -> None:
-        self._answers = {space: pack_ids(tokenizer.encode(" " * space + answer)) for space in (False, True)}
+        self._answers = {space: tokenizer.encode(" " * space + answer) for space in (False, True)}
 
     async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
-        return DecodeResult(
-            tokens=self._answers[request.starts_with_space],
-            finish="eom",
-            score=0.0,
-            steps=1,
-            forward_passes=1,
-            cached_tokens=0,
-            prefill_ms=0.0,
-            denoise_ms=0.0,
-        )
-
-    async def wait_ready(self, on_status: Callable[[EngineStatus], None] | None = None) -> EngineStatus:
-        return EngineStatus(state="ready", progress=1.0, detail="", model=None, pid=1, uptime_s=0.0, requests=0)
-
-    async def close(self) -> None: ...
+        return result_of(self._answers[request.starts_with_space])
 
 
 class ServerInside:

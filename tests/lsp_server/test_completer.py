@@ -14,19 +14,17 @@ from diffill.lsp_server.events import Answered, Shown
 from diffill.lsp_server.inline_completion import InlineCompletions
 from diffill.lsp_server.settings import Settings
 from diffill.lsp_server.warm_engine import Client, WarmEngine
-from diffill.model.client import EngineStatus
 from diffill.model.config import DEFAULT_CHECKPOINT
 from diffill.model.request import Alternative, DecodeRequest, DecodeResult, Step, pack_ids, unpack_ids
 from diffill.model.tokenizer import Tokenizer
+from tests.stand_in import ReadyClient, result_of
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 URI = "file:///a.py"
 
 
-class Engine:
+class Engine(ReadyClient):
     """Answers when it is let, and tells the beginning before."""
-
-    gone = False
 
     def __init__(self) -> None:
         self.asked: list[DecodeRequest] = []
@@ -53,22 +51,7 @@ class Engine:
             Alternative(tokens=pack_ids(TOKENIZER.encode(space + text)), score=-1.0, finish="eom")
             for text in self.others[: request.candidates - 1]
         ]
-        return DecodeResult(
-            tokens=pack_ids(TOKENIZER.encode(space + answer)),
-            finish="eom",
-            score=-0.1,
-            steps=1,
-            forward_passes=1,
-            cached_tokens=0,
-            prefill_ms=0.0,
-            denoise_ms=0.0,
-            alternatives=tuple(others),
-        )
-
-    async def wait_ready(self, on_status: Callable[[EngineStatus], None] | None = None) -> EngineStatus:
-        return EngineStatus(state="ready", progress=1.0, detail="", model=None, pid=1, uptime_s=0.0, requests=0)
-
-    async def close(self) -> None: ...
+        return result_of(TOKENIZER.encode(space + answer), score=-0.1, alternatives=others)
 
 
 class Desk:

@@ -14,9 +14,10 @@ from diffill.lsp_server.repair.places import Place
 from diffill.lsp_server.repair.proposals import Model, Writer
 from diffill.model.code.span import Span
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Step, pack_ids, unpack_ids
+from diffill.model.request import MAX_NEW_TOKENS, DecodeRequest, DecodeResult, Step, unpack_ids
 from diffill.model.tokenizer import MIDDLE, Tokenizer
 from diffill.model.wire import Decode, decode_client_message, encode_frame
+from tests.stand_in import result_of
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 
@@ -30,16 +31,7 @@ class Engine:
 
     async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
         self.asked.append(request)
-        return DecodeResult(
-            tokens=pack_ids(TOKENIZER.encode(self.answer)),
-            finish="eom",
-            score=-0.5,
-            steps=1,
-            forward_passes=2,
-            cached_tokens=0,
-            prefill_ms=0.0,
-            denoise_ms=0.0,
-        )
+        return result_of(TOKENIZER.encode(self.answer), score=-0.5, passes=2)
 
 
 def run(engine: Engine, marked: str, *, language: str = "python", **options: Any) -> list[Completion]:

@@ -12,19 +12,18 @@ from diffill.lsp_server import flight
 from diffill.lsp_server.documents import Document, Documents
 from diffill.lsp_server.inline_completion import InlineCompletions
 from diffill.lsp_server.warm_engine import Client, WarmEngine
-from diffill.model.client import EngineError, EngineStatus
+from diffill.model.client import EngineError
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.model.request import DecodeRequest, DecodeResult, Step, pack_ids
+from diffill.model.request import DecodeRequest, DecodeResult, Step
 from diffill.model.tokenizer import Tokenizer
+from tests.stand_in import ReadyClient, result_of
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 URI = "file:///a.py"
 
 
-class PatientEngine:
+class PatientEngine(ReadyClient):
     """Answers only when told to, and keeps an account of what is being decoded."""
-
-    gone = False
 
     def __init__(self) -> None:
         self.running = 0
@@ -39,21 +38,7 @@ class PatientEngine:
             self.running -= 1
         if self.error is not None:
             raise self.error
-        return DecodeResult(
-            tokens=pack_ids(TOKENIZER.encode("1")),
-            finish="eom",
-            score=0.0,
-            steps=1,
-            forward_passes=1,
-            cached_tokens=0,
-            prefill_ms=0.0,
-            denoise_ms=0.0,
-        )
-
-    async def wait_ready(self, on_status: Callable[[EngineStatus], None] | None = None) -> EngineStatus:
-        return EngineStatus(state="ready", progress=1.0, detail="", model=None, pid=1, uptime_s=0.0, requests=0)
-
-    async def close(self) -> None: ...
+        return result_of(TOKENIZER.encode("1"))
 
 
 async def ready(engine: PatientEngine) -> InlineCompletions:

@@ -13,23 +13,11 @@ import pytest
 from diffill.model.decoding_turn import Decoding, DeviceLost
 from diffill.model.request import DecodeRequest, DecodeResult, ModelInfo, Priority, Step, pack_ids
 from diffill.model.scheduler import MAX_ACTIVE, Failure, Job, Scheduler, State
+from tests.stand_in import result_of
 
 HANG_GUARD_SECONDS = 60.0
 MODEL = ModelInfo(name="m", hash="0" * 12, adapter=None, device="cpu", vocabulary_size=100, block_size=4, parameters=1)
 GONE = Failure(code="cancelled", message="gone")
-
-
-def result(first_token: int) -> DecodeResult:
-    return DecodeResult(
-        tokens=pack_ids([first_token]),
-        finish="eom",
-        score=0.0,
-        steps=1,
-        forward_passes=1,
-        cached_tokens=0,
-        prefill_ms=0.0,
-        denoise_ms=0.0,
-    )
 
 
 class SteppedDecoder:
@@ -63,7 +51,7 @@ class SteppedDecoder:
     ) -> Generator[None, None, DecodeResult]:
         self.decodes += 1
         if self.decodes == 1:
-            return result(0)
+            return result_of([0])
         token = request.prompt[0]
         self.started.append(token)
         for number in (1, 2):
@@ -73,7 +61,7 @@ class SteppedDecoder:
                 raise self.fault
             if on_step is not None:
                 on_step(Step(forward_pass=number, start=0, tokens=b"", confidence=()))
-        return result(token)
+        return result_of([token])
 
 
 class Ticket:
