@@ -17,11 +17,13 @@ from pygls.exceptions import JsonRpcContentModified, JsonRpcException, JsonRpcIn
 
 from diffill.model.client import EngineError
 
+from .applied_repairs import AppliedRepairs, Doubt, Said, read_report
 from .context import Problem
 from .documents import Document, Edit
 from .ignored import path_of
 from .recent_changes import Change
 from .repair.fault import Fault
+from .repair.hunks import hunks
 from .repair.other_files import changed_name, renamed_definition
 from .repair.proposals import Model
 from .repair.repair import MAX_CHARACTERS, Attempt, Repair, complete_body, repair, rewrite
@@ -87,6 +89,8 @@ class CodeActions:
         self._edit_support = EditSupport.of(capabilities)
         self._changes = session.context.changes
         self._found: OrderedDict[Task, Repair | None] = OrderedDict()
+        self.applied = AppliedRepairs(documents=session.documents)
+        session.on_close.append(self.applied.close)
 
     def offer(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         """What can be tried in a range, from what the client sent and the lines there alone."""
@@ -99,7 +103,9 @@ class CodeActions:
                 tasks.append((_fix(document, diagnostic), diagnostic))
         chosen = params.range
         said = [Problem(line=found.range.start.line, message=found.message) for found in params.context.diagnostics]
-        self._session.context.note_problems(document, (chosen.start.line, chosen.end.line), said[:MAX_FIXES])
+        lines = (chosen.start.line, chosen.end.line)
+        self._session.context.note_problems(document, lines, said[:MAX_FIXES])
+        self.applied.asked(document.uri, lines, [_said(found) for found in params.context.diagnostics])
         start, end = document.line_span(chosen.start.line)
         line = document.content.slice(start, min(end, start + MAX_LINE))
         place = Task(uri=document.uri, version=document.version, range=_range(chosen))
@@ -115,6 +121,19 @@ class CodeActions:
             actions.append(_asking(place))
         wanted = params.context.only
         return [action for action in actions if wanted is None or any(_is_kind(action.kind, kind) for kind in wanted)]
+
+    def told(self, params: object) -> None:
+        """The client says what its tools report about a document.
+
+        Raises:
+            JsonRpcInvalidParams: it does not; the message names the member.
+        """
+        report = read_report(params)
+        self.applied.told(report.uri, report.diagnostics)
+        document = self._session.documents.get(report.uri)
+        if document is not None:
+            said = [Problem(line=one.range.start.line, message=one.message) for one in report.diagnostics]
+            self._session.context.note_problems(document, (0, document.content.line_count), said)
 
     def _may_be_due(self, document: Document, change: Change) -> bool:
         """Whether a change may be due elsewhere, here or in an open file that the person worked on."""
@@ -184,6 +203,8 @@ class CodeActions:
             if (opened.version if opened is not None else 0) != there.document.version:
                 del self._found[task]
                 raise JsonRpcContentModified("another document has changed; ask again")
+        if task.kind == "fix" and found is not None:
+            self.applied.handed_out(task, document, found)
         return found
 
     async def _decode(self, task: Task, document: Document, on_attempt: Callable[[Attempt], None]) -> Repair | None:
@@ -214,8 +235,10 @@ class CodeActions:
                 source="" if task.kind == "rewrite" else task.source or "the tool",
                 unnecessary=task.unnecessary,
             )
-            find = rewrite if task.kind == "rewrite" else repair
-            return await find(document, fault, model, on_attempt=on_attempt)
+            if task.kind == "rewrite":
+                return await rewrite(document, fault, model, on_attempt=on_attempt)
+            refused = self.applied.refused(document.uri)
+            return await repair(document, fault, model, refused=refused, on_attempt=on_attempt)
         except EngineError as error:
             log.warning("no repair: %s: %s", error.code, error.message)
             raise JsonRpcException(f"the engine did not answer: {error.code}", _FAILED) from None
@@ -242,6 +265,20 @@ class CodeActions:
             document, found, title=task.title, encoding=self._session.encoding, support=self._edit_support
         )
 
+    def undo(self, doubt: Doubt) -> types.WorkspaceEdit | None:
+        """What takes a repair back; None when the text has changed since."""
+        document = self._session.documents.get(doubt.task.uri)
+        if document is None or document.text != doubt.text:
+            return None
+        back = Repair(edits=hunks(doubt.text, doubt.before), text=doubt.before, verified=True, note="")
+        return workspace_edit(
+            self.snapshot(replace(doubt.task, version=document.version)),
+            back,
+            title="Undo",
+            encoding=self._session.encoding,
+            support=EditSupport(versions=self._edit_support.versions, annotations=False),
+        )
+
     def text_edits(self, document: Document, edits: list[Edit]) -> list[types.TextEdit]:
         """The edits alone."""
         return text_edits(document, edits, self._session.encoding)
@@ -260,6 +297,12 @@ def _fix(document: Document, diagnostic: types.Diagnostic) -> Task:
         message=diagnostic.message,
         source=diagnostic.source or "",
         unnecessary=types.DiagnosticTag.Unnecessary in (diagnostic.tags or ()),
+    )
+
+
+def _said(found: types.Diagnostic) -> Said:
+    return Said(
+        range=_range(found.range), message=found.message, source=found.source, code=found.code, severity=found.severity
     )
 
 

@@ -20,6 +20,8 @@ BUDGET = 900
 _MAX_EDITS = 3
 _MAX_DIAGNOSTICS = 3
 _MAX_DOCUMENTS = 20
+_MAX_PROBLEMS = 200
+"""Of a document."""
 _MAX_FILE_BYTES = 200_000
 _MAX_REMEMBERED = 1_000
 _NEARBY_CHARACTERS = 1_500
@@ -80,10 +82,10 @@ class Context:
         return kept[1]
 
     def note_problems(self, document: Document, lines: tuple[int, int], problems: Sequence[Problem]) -> None:
-        """Remember all that the editor says about `lines`: it tells of diagnostics only where it asks for actions."""
+        """Remember all that the editor says about `lines`: most tell of diagnostics only where they ask for actions."""
         first, last = lines
         known = [problem for problem in self._problems.get(document.uri, []) if not first <= problem.line <= last]
-        self._problems[document.uri] = [*known, *problems][-_MAX_DOCUMENTS:]
+        self._problems[document.uri] = [*known, *problems][:_MAX_PROBLEMS]
         while len(self._problems) > _MAX_DOCUMENTS:
             del self._problems[next(iter(self._problems))]
 

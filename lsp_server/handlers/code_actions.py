@@ -12,6 +12,7 @@ from ..parameters import plain
 from ..progress import ProgressBar
 
 if TYPE_CHECKING:
+    from ..applied_repairs import Doubt
     from ..code_actions import CodeActions
     from ..documents import Document, Edit
     from ..repair.repair import Attempt, Repair
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 INLINE_EDITS = ("diffill/nextEdit", "textDocument/copilotInlineEdit")
 """Requests for the next edits in place; the second is what existing plugins send."""
+DIAGNOSTICS = "diffill/diagnostics"
+"""Notification from the client: all that its tools report about a document now, `{"uri", "diagnostics"}`."""
+UNDO, KEEP = "Undo the repair", "Keep it"
 COMMANDS: tuple[Kind, ...] = ("fix", "rewrite", "completeBody", "nextEdit")
 CANDIDATES_SHOWN = 40
 """The bar is full after so many candidates; there may be more."""
@@ -36,7 +40,9 @@ def register(server: Server) -> None:
     def start(session: Session) -> None:
         from ..code_actions import CodeActions
 
-        parts.append(CodeActions(session, server.client_capabilities))
+        part = CodeActions(session, server.client_capabilities)
+        part.applied.on_doubt.append(lambda doubt: server.in_background(_offer_undo(server, part, doubt)))
+        parts.append(part)
 
     server.on_session.append(start)
 
@@ -54,6 +60,11 @@ def register(server: Server) -> None:
             action.edit = _only(parts).edit(task, document, found)
             action.is_preferred = found.verified or None
         return action
+
+    @server.feature(DIAGNOSTICS)
+    def diagnostics(params: Any) -> None:
+        if parts:
+            parts[0].told(plain(params))
 
     def add_command(kind: Kind) -> None:
         @server.command(f"diffill.{kind}")
@@ -144,6 +155,26 @@ async def _work(server: Server, actions: CodeActions, task: Task) -> tuple[Docum
         message = types.ShowMessageParams(type=types.MessageType.Info, message=f"No safe fix found. {task.title}")
         server.window_show_message(message)
     return document, found
+
+
+async def _offer_undo(server: Server, actions: CodeActions, doubt: Doubt) -> None:
+    """A tool speaks against a repair that was applied: say so, and take it back if the person wants that."""
+    choices = [types.MessageActionItem(title=UNDO), types.MessageActionItem(title=KEEP)]
+    question = types.ShowMessageRequestParams(
+        type=types.MessageType.Warning, message=f"After the repair {doubt.reason}", actions=choices
+    )
+    try:
+        chosen = await server.window_show_message_request_async(question)
+    except JsonRpcException:
+        return  # the client asks no questions
+    if chosen is None or chosen.title != UNDO:
+        return
+    edit = actions.undo(doubt)
+    if edit is not None:
+        await server.workspace_apply_edit_async(types.ApplyWorkspaceEditParams(edit=edit, label="Undo the repair"))
+    else:
+        said = "The text has changed since the repair: it was not taken back."
+        server.window_show_message(types.ShowMessageParams(type=types.MessageType.Info, message=said))
 
 
 def _only(parts: list[CodeActions]) -> CodeActions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +76,7 @@ async def repair(
     fault: Fault,
     model: Model,
     *,
+    refused: Collection[str] = (),
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> Repair | None:
     """The smallest change that mends `fault` and passes the check, or None.
@@ -85,6 +86,7 @@ async def repair(
 
     Args:
         document: must not change meanwhile.
+        refused: whole texts that are not to be offered, because a tool spoke against them once they were applied.
         on_attempt: hears of every candidate.
 
     Raises:
@@ -113,7 +115,7 @@ async def repair(
                 for place in regions(text, fault.start, fault.end, syntax):
                     yield await writer.revise(place, fault.instruction, candidates=FEW)
 
-    return await _best(document, fault, writer, answers(), on_attempt)
+    return await _best(document, fault, writer, answers(), on_attempt, refused)
 
 
 async def rewrite(
@@ -184,11 +186,12 @@ async def _best(
     writer: Writer,
     answers: AsyncIterator[list[Proposal]],
     on_attempt: Callable[[Attempt], None],
+    refused: Collection[str] = (),
 ) -> Repair | None:
     """The likeliest verified answer of two places in a row, of one if it changes little; else the first accepted."""
     checker = await Checker.of(document)
     accepted: Repair | None = None
-    seen: set[str] = set()
+    seen = set(refused)
     deadline = time.monotonic() + SECONDS
     verified: list[Repair] = []
     async for proposals in answers:

@@ -105,7 +105,11 @@ def test_actions_and_commands(answers: Answers) -> None:
         fault = types.Diagnostic(range=range_of(1, 15, 19), message="Undefined name `itms`", code="F821", source="Ruff")
         offered = await client.text_document_code_action_async(
             types.CodeActionParams(
-                text_document=document, range=fault.range, context=types.CodeActionContext(diagnostics=[fault])
+                text_document=document,
+                range=fault.range,
+                context=types.CodeActionContext(diagnostics=[fault]),
+                partial_result_token="all comes at once",
+                work_done_token="in no time",
             )
         )
         assert offered is not None

@@ -14,6 +14,15 @@ vim.api.nvim_create_autocmd('FileType', {
   end,
 })
 
+vim.api.nvim_create_autocmd('DiagnosticChanged', {
+  desc = 'Diffill: the server looks whether a repair that was applied has helped',
+  callback = function(event)
+    if vim.lsp.is_enabled('diffill') then
+      require('diffill.diagnostics').changed(event.buf)
+    end
+  end,
+})
+
 --- In insert mode: do it, or what the key usually does when nothing is shown.
 ---@param name string
 ---@param otherwise? string

@@ -5,8 +5,10 @@ import {
   commands,
   type Disposable,
   type ExtensionContext,
+  languages,
   type LogOutputChannel,
   type TextEditor,
+  type Uri,
   window,
   workspace,
   type WorkspaceEdit,
@@ -58,6 +60,7 @@ class Extension implements Disposable {
           void this.restart();
         }
       }),
+      languages.onDidChangeDiagnostics(({ uris }) => this.report(uris)),
       workspace.onDidGrantWorkspaceTrust(() => void this.restart()),
     ];
   }
@@ -171,6 +174,13 @@ class Extension implements Disposable {
     this.status.showSilence(undefined);
     if (editor !== undefined) {
       this.server?.focus(editor.document);
+    }
+  }
+
+  private report(uris: readonly Uri[]): void {
+    const changed = new Set(uris.map(String));
+    for (const document of workspace.textDocuments.filter(({ uri }) => changed.has(uri.toString()))) {
+      void this.server?.report(document).catch(() => undefined); // the server is just going
     }
   }
 

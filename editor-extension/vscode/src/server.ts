@@ -1,5 +1,13 @@
 // The language server's process as VS Code sees it: started, watched, restarted with patience.
-import { type Disposable, type LogOutputChannel, type Position, type TextDocument, type TextEdit, window } from "vscode";
+import {
+  type Disposable,
+  languages,
+  type LogOutputChannel,
+  type Position,
+  type TextDocument,
+  type TextEdit,
+  window,
+} from "vscode";
 import {
   type ClientCapabilities,
   CloseAction,
@@ -22,6 +30,8 @@ import type { DocumentStatus, ServerStatus } from "./status.js";
 import type { Task } from "./task.js";
 
 const SCHEMES = ["file", "untitled", "vscode-remote", "vscode-vfs", "vscode-notebook-cell"];
+/** Diagnostics of a document that the server is told. */
+const MAX_REPORTED = 200;
 /** Commands of ours that the server may name in a code action. */
 export const ASK_INSTRUCTION = "diffill.askInstruction";
 /** Shows edits that nothing has verified, in place of applying them. */
@@ -91,6 +101,15 @@ export class Server implements Disposable {
     if (this.client.isRunning() && SCHEMES.includes(document.uri.scheme)) {
       const textDocument = { uri: document.uri.toString() };
       void this.client.sendNotification("textDocument/didFocus", { textDocument });
+    }
+  }
+
+  /** Tell the server what all tools report about a document: it looks whether a repair that was applied has helped. */
+  async report(document: TextDocument): Promise<void> {
+    if (this.client.isRunning() && SCHEMES.includes(document.uri.scheme)) {
+      const reported = languages.getDiagnostics(document.uri).slice(0, MAX_REPORTED);
+      const diagnostics = await this.client.code2ProtocolConverter.asDiagnostics(reported);
+      await this.client.sendNotification("diffill/diagnostics", { uri: document.uri.toString(), diagnostics });
     }
   }
 
