@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from diffill.model.transformer import Layer, Transformer
+
+logger = logging.getLogger(__name__)
 
 
 def compile_layers(model: Transformer, backend: str | Callable[..., Any] = "inductor") -> None:
@@ -23,3 +29,14 @@ def compile_layers(model: Transformer, backend: str | Callable[..., Any] = "indu
 def is_compiled(model: Transformer) -> bool:
     """Whether `compile_layers` was called on it."""
     return any(layer._compiled_call_impl is not None for layer in model.layers)
+
+
+@functools.cache
+def can_compile() -> bool:
+    """Whether this machine has what the compiler needs (for the CPU a C++ compiler and Python's headers), by trying."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(8))
+    except Exception as error:  # whatever stands in its way, training can do without
+        logger.info("not compiled: %s", str(error).splitlines()[0] if str(error) else type(error).__name__)
+        return False
+    return True

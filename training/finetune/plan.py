@@ -28,7 +28,9 @@ from .repository import Repository
 from .selection import Selection, select
 
 CPU_TOKENS_PER_SECOND = 250.0
-"""Of 135 million parameters on two idle cores with AVX512-BF16; others are reckoned by their size."""
+"""Of 135 million parameters on an idle core with AVX512-BF16; others are reckoned by their size."""
+COMPILED_FROM = 5.0
+"""Minutes: the compiler takes one, and steps take half the time from then on."""
 CPU_PARAMETERS = 135e6
 TOKENS_OF_EXAMPLE = 250
 """On average."""
@@ -66,8 +68,8 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
-    compile: bool = False
-    """See `TrainConfig.compile`; needs a C++ compiler."""
+    compile: bool | None = None
+    """See `TrainConfig.compile`; None: on a CPU that can, for a run of at least `COMPILED_FROM` minutes."""
     shard: bool = False
     """See `TrainConfig.shard`."""
     save_every: float = 300.0
@@ -99,7 +101,7 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Equal for runs that learn the same from the same."""
-        config = msgspec.structs.replace(self.config, minutes=1.0, compile=False, shard=False, save_every=1.0)
+        config = msgspec.structs.replace(self.config, minutes=1.0, compile=None, shard=False, save_every=1.0)
         decides = (
             msgspec.json.encode(config, enc_hook=str),
             self.repository.trained_to,

@@ -15,6 +15,7 @@ from diffill.model.checkpoint import WEIGHTS_FILE
 from diffill.model.config import ModelConfig
 from diffill.model.tokenizer import Tokenizer
 
+from ..compilation import can_compile
 from ..corpus.documents import write_beside
 from ..corruption import CorruptionConfig
 from ..history import History
@@ -26,7 +27,7 @@ from ..row_store import RowStore
 from ..trained_weights import AllWeights
 from ..trainer import METRICS_FILE, Trainer
 from .package import note_gate, package, seconds_spent
-from .plan import NOISY_LENGTH, Plan
+from .plan import COMPILED_FROM, NOISY_LENGTH, Plan
 
 if TYPE_CHECKING:
     from ..evaluation.gate import GateReport
@@ -121,7 +122,7 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
         rows_per_step=rows_per_step,
         micro_batches=processes,
         shard=config.shard,
-        compile=config.compile,
+        compile=_compiled(plan),
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup_steps,
         decay_share=0.5,
@@ -131,6 +132,13 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
         corruption=CorruptionConfig(block_size=ModelConfig.load(config.base).block_size, noisy_length=NOISY_LENGTH),
         seed=config.seed,
     )
+
+
+def _compiled(plan: Plan) -> bool:
+    config = plan.config
+    if config.compile is not None:
+        return config.compile
+    return config.device == "cpu" and config.minutes >= COMPILED_FROM and can_compile()
 
 
 def _minutes_spent(work: Path) -> float:
