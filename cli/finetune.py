@@ -39,6 +39,12 @@ day = click.DateTime(["%Y-%m-%d"])
 @click.option("--full", is_flag=True, help="Train all weights; --out gets a whole checkpoint in place of an adapter.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="2e-3, with --full 1e-4, by default.")
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="That train together on a CPU, a core and a copy of the weights each. By default as many as there is room "
+    "for, when there are five minutes or more.",
+)
+@click.option(
     "--compile/--no-compile",
     "compile_",
     default=None,
@@ -86,6 +92,7 @@ def finetune(
     epochs: int,
     rank: int,
     full: bool,
+    processes: int | None,
     compile_: bool | None,
     shard: bool,
     save_every: float,
@@ -124,6 +131,7 @@ def finetune(
             device=choose_device(device)[0],
             lora=LoraConfig(rank=rank),
             full=full,
+            processes=processes,
             compile=compile_,
             shard=shard,
             save_every=save_every,
@@ -196,6 +204,7 @@ def _preview(found: Plan) -> dict[str, Any]:
             "tokens": estimate.tokens,
             "steps": estimate.steps,
             "minutes": round(estimate.minutes, 1),
+            "processes": estimate.processes,
             "memory_gb": estimate.memory_gb,
         },
     }

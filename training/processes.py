@@ -1,4 +1,6 @@
-"""The processes of one run: `torchrun` starts them, each takes its part of every step, all hold the same weights.
+"""The processes of one run: each takes its part of every step, all hold the same weights.
+
+`torchrun` starts them, or a run by itself (`followers.py`).
 
 On a CPU too: two processes of one thread each train nearly twice as fast as one of two, whose products of matrices in
 bf16 gain nothing from the second thread.
@@ -20,6 +22,11 @@ Item = TypeVar("Item")
 def leads() -> bool:
     """Whether this process is the one that writes files and speaks."""
     return _rank() == 0
+
+
+def started_by_hand() -> bool:
+    """Whether `torchrun`, or the like, started this process as one of several."""
+    return "WORLD_SIZE" in os.environ
 
 
 def _rank() -> int:

@@ -105,6 +105,23 @@ def test_interrupted_it_goes_on(team: Path, base: Path, tmp_path: Path, monkeypa
     assert ends[0] == pytest.approx(ends[1], abs=0.2)
 
 
+def test_processes_that_train_together_learn_the_same(team: Path, base: Path, tmp_path: Path) -> None:
+    common = ("--checkpoint", base, "--epochs", "4", "--gate-cases", "0", "--no-compile")
+    alone, together = (
+        done("finetune", team, "--out", tmp_path / count, *common, "--processes", count) for count in ("1", "2")
+    )
+    assert together["steps"] == alone["steps"] > 1
+    assert together["tokens"] == alone["tokens"]
+    # Noise is drawn for a process's own rows: of the denoising loss only the gain is comparable.
+    gains = [
+        {loss: run["later_commits_before"][loss] - run["later_commits_after"][loss] for loss in ("causal", "denoising")}
+        for run in (alone, together)
+    ]
+    assert gains[0]["causal"] > 0.1
+    assert gains[1] == pytest.approx(gains[0], abs=0.02)
+    assert done("finetune", team, "--out", tmp_path / "2", *common)["legs"] == 1, "the same run, however many are at it"
+
+
 def test_all_weights_in_place_of_an_adapter(team: Path, base: Path, tmp_path: Path) -> None:
     out = tmp_path / "tuned"
     command = ("finetune", team, "--out", out, "--checkpoint", base, "--full", "--epochs", "2", "--gate-cases", "1")

@@ -81,8 +81,12 @@ class NewLines:
             yield from itertools.islice(filter(None, pairs), FAULTS_OF_FILE)
 
 
-def later_measures(plan: Plan, most: int) -> list[Measure]:
-    """At most so many cases of each kind, a seeded sample; kinds without a case are left out."""
+def later_measures(plan: Plan, most: int, most_lines: int | None = None) -> list[Measure]:
+    """At most so many cases of each kind, a seeded sample; kinds without a case are left out.
+
+    Args:
+        most_lines: of lines alone, the kind that says most about completion; as of the others by default.
+    """
     generator = random.Random(plan.config.seed)
     new = NewLines(plan.repository, plan.config.paths)
 
@@ -95,7 +99,7 @@ def later_measures(plan: Plan, most: int) -> list[Measure]:
             "lines",
             [
                 line_hole(document.path, document.text, index)
-                for document, index in generator.sample(lines, min(most, len(lines)))
+                for document, index in generator.sample(lines, min(most_lines or most, len(lines)))
             ],
         ),
         hole_measure(

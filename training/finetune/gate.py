@@ -43,6 +43,7 @@ def judge_package(
     work: Path,
     *,
     most: int,
+    most_lines: int | None = None,
     on_cases: Callable[[int], Callable[[Any], None]] = lambda total: lambda result: None,
 ) -> GateReport:
     """Measure both, compare, and write `gate.json`, `report.html` and `report.png` into `work` and into the package.
@@ -51,6 +52,7 @@ def judge_package(
         package: an adapter, or the checkpoint of a full run.
         work: keeps what was judged: ended early, it goes on.
         most: cases of each kind.
+        most_lines: of lines, if more of them.
         on_cases: is told how many cases there are, and returns what is called with each.
 
     Raises:
@@ -58,7 +60,7 @@ def judge_package(
         ValueError: a task file cannot be read, or the adapter does not fit.
     """
     config = plan.config
-    later = later_measures(plan, most)
+    later = later_measures(plan, most, most_lines)
     if not later:
         raise NothingToJudgeBy("REPO: its later commits hold nothing to judge by; an earlier --until leaves more")
     rows = work / "rows" / "held-out"

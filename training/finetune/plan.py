@@ -21,6 +21,7 @@ from ..edit_examples import EditRowsConfig, edit_example
 from ..edits import EditPair
 from ..edits.change import split_lines
 from ..examples import Example, ExampleConfig, examples_of, infill_example
+from ..followers import followers_worth_starting
 from ..lora import LoraConfig
 from .cases import texts_of
 from .edits import Mined, judged_edits, judged_lines, learned_edits
@@ -29,8 +30,10 @@ from .selection import Selection, select
 
 CPU_TOKENS_PER_SECOND = 250.0
 """Of 135 million parameters on an idle core with AVX512-BF16; others are reckoned by their size."""
-COMPILED_FROM = 5.0
-"""Minutes: the compiler takes one, and steps take half the time from then on."""
+LONG = 5.0
+"""Minutes from which a run is compiled, which takes one and halves the others, and shared out among processes."""
+BYTES_OF_LIBRARIES, HOLES = 0.6e9, 1.75
+"""What stands in memory beside tensors, and room between tensors that `memory.keep_freed_memory` leaves: measured."""
 CPU_PARAMETERS = 135e6
 TOKENS_OF_EXAMPLE = 250
 """On average."""
@@ -68,8 +71,10 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
+    processes: int | None = None
+    """On a CPU, each with a core and a copy of the weights of its own; None: what the machine has room for."""
     compile: bool | None = None
-    """See `TrainConfig.compile`; None: on a CPU that can, for a run of at least `COMPILED_FROM` minutes."""
+    """See `TrainConfig.compile`; None: on a CPU that can, for a run of some length."""
     shard: bool = False
     """See `TrainConfig.shard`."""
     save_every: float = 300.0
@@ -81,8 +86,8 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "minutes", "rows_per_step", "save_every"):
-            if not getattr(self, name) > 0:
+        for name in ("epochs", "minutes", "rows_per_step", "save_every", "processes"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive")
         if not 0.0 <= self.edit_share < 1.0:
             raise ValueError(f"edit_share: {self.edit_share} is not in [0, 1)")
@@ -101,7 +106,9 @@ class Plan:
     @property
     def fingerprint(self) -> str:
         """Equal for runs that learn the same from the same."""
-        config = msgspec.structs.replace(self.config, minutes=1.0, compile=None, shard=False, save_every=1.0)
+        config = msgspec.structs.replace(
+            self.config, minutes=1.0, compile=None, processes=None, shard=False, save_every=1.0
+        )
         decides = (
             msgspec.json.encode(config, enc_hook=str),
             self.repository.trained_to,
@@ -140,28 +147,57 @@ class Plan:
 
     def estimate(self) -> Estimate:
         """From the number of examples; time for a CPU with nothing else to do."""
-        config, model = self.config, ModelConfig.load(self.config.base)
+        config, processes, rows = self.config, 1 + self.followers(), self._rows()
+        minutes = self._minutes_alone() / processes
+        rows_each = -(-config.rows_per_step // processes)
+        return Estimate(
+            tokens=rows * self._row_tokens,
+            steps=math.ceil(rows / (rows_each * processes)),
+            minutes=min(minutes, config.minutes) if config.device == "cpu" else config.minutes,
+            processes=processes,
+            memory_gb=round(processes * self._bytes_of_process(rows_each) / 1e9, 1),
+        )
+
+    @property
+    def is_long(self) -> bool:
+        """On a CPU: whether what costs a minute at first is made up for."""
+        return self.config.device == "cpu" and min(self._minutes_alone(), self.config.minutes) >= LONG
+
+    def followers(self) -> int:
+        """Processes to start beside this one."""
+        if self.config.processes is not None:
+            return self.config.processes - 1
+        if not self.is_long:
+            return 0
+        return followers_worth_starting(self._bytes_of_process(-(-self.config.rows_per_step // 2)))
+
+    @property
+    def _row_tokens(self) -> int:
+        return self.config.row_length + NOISY_LENGTH
+
+    def _rows(self) -> int:
+        config = self.config
         examples = sum(
             max(1, round(len(document.text) / config.examples.characters_per_example))
             for document in self.selection.documents
         )
         tokens = config.epochs * TOKENS_OF_EXAMPLE * (examples + self._edits_of_epoch(examples))
-        rows = math.ceil(tokens / config.row_length)
+        return math.ceil(tokens / config.row_length)
+
+    def _minutes_alone(self) -> float:
+        parameters = self._parameters(ModelConfig.load(self.config.base))
+        return self._rows() * self._row_tokens / (CPU_TOKENS_PER_SECOND * CPU_PARAMETERS / parameters) / 60
+
+    def _parameters(self, model: ModelConfig) -> int:
         layer = model.hidden_size * (model.num_heads * model.head_size * 3 + 3 * model.intermediate_size)
-        parameters = model.vocabulary_size * model.hidden_size + model.num_layers * layer
-        computed = rows * (config.row_length + NOISY_LENGTH)
-        minutes = computed / (CPU_TOKENS_PER_SECOND * CPU_PARAMETERS / parameters) / 60
-        step = config.rows_per_step * (config.row_length + NOISY_LENGTH)
+        return model.vocabulary_size * model.hidden_size + model.num_layers * layer
+
+    def _bytes_of_process(self, rows: int) -> float:
+        model, tokens = ModelConfig.load(self.config.base), rows * self._row_tokens
         # fp32 as loaded, bf16 of the layers, and what a step keeps for its backward pass.
-        activations = step * model.num_layers * (12 * model.hidden_size + 5 * model.intermediate_size) * 2
+        activations = tokens * model.num_layers * (12 * model.hidden_size + 5 * model.intermediate_size) * 2
         # With all weights their gradients and both moments, too, and no second copy.
-        memory = (16 if config.full else 6) * parameters + activations
-        return Estimate(
-            tokens=computed,
-            steps=math.ceil(rows / config.rows_per_step),
-            minutes=min(minutes, config.minutes) if config.device == "cpu" else config.minutes,
-            memory_gb=round(memory / 1e9, 1),
-        )
+        return BYTES_OF_LIBRARIES + HOLES * ((16 if self.config.full else 6) * self._parameters(model) + activations)
 
     def _edits_of_epoch(self, holes: int) -> int:
         share = self.config.edit_share
@@ -183,6 +219,7 @@ class Estimate:
     tokens: int
     steps: int
     minutes: float
+    processes: int
     memory_gb: float
 
 

@@ -18,16 +18,17 @@ from diffill.model.tokenizer import Tokenizer
 from ..compilation import can_compile
 from ..corpus.documents import write_beside
 from ..corruption import CorruptionConfig
+from ..followers import followers
 from ..history import History
 from ..joint import JointConfig, JointStage
 from ..lora import FACTORS_FILE, LoraWeights
 from ..packing import pack, save_rows
 from ..processes import Processes, leads
 from ..row_store import RowStore
-from ..trained_weights import AllWeights
+from ..trained_weights import AllWeights, TrainedWeights
 from ..trainer import METRICS_FILE, Trainer
 from .package import note_gate, package, seconds_spent
-from .plan import COMPILED_FROM, NOISY_LENGTH, Plan
+from .plan import NOISY_LENGTH, Plan
 
 if TYPE_CHECKING:
     from ..evaluation.gate import GateReport
@@ -54,7 +55,7 @@ def train(
     Of several processes (`torchrun`) the leading one writes and returns; the others return None.
 
     Raises:
-        ValueError: `out` is in use or holds another run, or the loss is no longer finite.
+        ValueError: `out` is in use or holds another run, the loss is no longer finite, or a process was killed.
         OSError: files cannot be written; what was saved stays.
     """
     work = out / WORK
@@ -70,17 +71,26 @@ def train(
         resumed = (work / (WEIGHTS_FILE if plan.config.full else FACTORS_FILE)).exists()
         if not resumed or (budget >= LEAST_SECONDS and plan.config.minutes > _minutes_spent(work)):
             start = work if plan.config.full and resumed else plan.config.base
-            config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start, processes.count)
+            helped = plan.followers()
+            config = _stage_config(plan, work, name, max(budget, LEAST_SECONDS), start, processes.count + helped)
             weights = AllWeights() if plan.config.full else LoraWeights(plan.config.lora, work if resumed else None)
             if config.max_steps:  # else it is through
-                trainer = Trainer(config, JointStage(config), weights)
-                trainer.run(on_progress)
-                ended_early = trainer.ended_early
+                with followers(helped, _trained, config, weights):
+                    ended_early = _trained(config, weights, on_progress)
         if not leads():
             return None
         if not ended_early:
             write_beside(work / THROUGH_FILE, f"{plan.config.minutes}\n".encode())
         return Trained(made=package(plan, work, out, name), ended_early=ended_early)
+
+
+def _trained(
+    config: JointConfig, weights: TrainedWeights, on_progress: Callable[[dict[str, Any]], None] = lambda record: None
+) -> bool:
+    """Whether it was ended early."""
+    trainer = Trainer(config, JointStage(config), weights)
+    trainer.run(on_progress)
+    return trainer.ended_early
 
 
 def judge(
@@ -89,12 +99,14 @@ def judge(
     made: Provenance,
     *,
     most: int,
+    most_lines: int | None = None,
     on_cases: Callable[[int], Callable[[Any], None]] = lambda total: lambda _: None,
 ) -> GateReport:
     """The gate: measure the package in `out`, and write into it what was found.
 
     Args:
         most: cases of each kind.
+        most_lines: of lines, if more of them.
 
     Raises:
         NothingToJudgeBy: the later commits hold no case.
@@ -103,7 +115,7 @@ def judge(
     from .gate import judge_package, result_of
 
     with _alone(out / WORK):
-        report = judge_package(plan, out, out / WORK, most=most, on_cases=on_cases)
+        report = judge_package(plan, out, out / WORK, most=most, most_lines=most_lines, on_cases=on_cases)
         note_gate(out, made, result_of(report))
         return report
 
@@ -135,10 +147,7 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
 
 
 def _compiled(plan: Plan) -> bool:
-    config = plan.config
-    if config.compile is not None:
-        return config.compile
-    return config.device == "cpu" and config.minutes >= COMPILED_FROM and can_compile()
+    return plan.config.compile if plan.config.compile is not None else plan.is_long and can_compile()
 
 
 def _minutes_spent(work: Path) -> float:

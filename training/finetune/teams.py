@@ -39,10 +39,15 @@ class TeamsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     minutes: float = 45.0
     """Of training, for each repository."""
     epochs: int = 6
-    gate_cases: int = 300
+    line_cases: int = 300
+    """Lines of later commits, which the goal is about."""
+    gate_cases: int = 100
+    """Of every other kind."""
     cases: Path | None = None
     """See `FinetuneConfig.cases`."""
     device: str = "cpu"
+    processes: int | None = None
+    """See `FinetuneConfig.processes`."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,6 +111,7 @@ def _tune(config: TeamsConfig, name: str, repository: Path, bars: Bars) -> TeamR
             epochs=config.epochs,
             cases=config.cases,
             device=config.device,
+            processes=config.processes,
             seed=config.seed,
         )
     )
@@ -114,7 +120,7 @@ def _tune(config: TeamsConfig, name: str, repository: Path, bars: Bars) -> TeamR
     trained = train(found, out, name, on_progress)
     if trained is None or trained.ended_early:
         raise ValueError("the run was ended early; the same command goes on")
-    report = judge(found, out, trained.made, most=config.gate_cases, on_cases=on_cases)
+    report = judge(found, out, trained.made, most=config.gate_cases, most_lines=config.line_cases, on_cases=on_cases)
     return result_of(name, report, trained.made.metrics)
 
 

@@ -56,6 +56,7 @@ def test_the_cases_are_news_to_the_adapter(work: WorkTree) -> None:
     assert finding.document(finding.expected).endswith("return [quotient, first]\n"), "ruff sees the whole file"
     assert all(hunk.instruction == "Compute what comes later, too" for hunk in sets["next hunk"])
     assert [len(measure.cases) for measure in later_measures(found, 1)] == [1] * 5
+    assert [len(measure.cases) for measure in later_measures(found, 1, 3)] == [3, 1, 1, 1, 1]
     assert later_measures(found, 20)[0].cases == sets["lines"], "the same cases every time"
 
 

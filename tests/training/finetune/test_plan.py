@@ -161,6 +161,17 @@ def test_a_near_duplicate_of_what_measures_is_caught(work: WorkTree, tmp_path: P
     assert later.learned.refused["pair: near duplicate of what measures"] == 1, "what its history holds of it"
 
 
+def test_a_long_run_is_compiled_and_shared_out(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diffill.training.finetune.plan.followers_worth_starting", lambda bytes_each: 1)
+    short, long = planned(work), planned(work, epochs=2_000)
+    assert (short.is_long, short.followers(), short.estimate().processes) == (False, 0, 1)
+    assert (long.is_long, long.followers(), long.estimate().processes) == (True, 1, 2)
+    assert long.estimate().memory_gb > short.estimate().memory_gb
+    assert planned(work, epochs=2_000, processes=4).followers() == 3, "what was asked for"
+    hurried, elsewhere = planned(work, epochs=2_000, minutes=1.0), planned(work, epochs=2_000, device="cuda")
+    assert not (hurried.is_long or elsewhere.is_long or hurried.followers() or elsewhere.followers())
+
+
 def test_later_commits_only_measure(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(12):
         monkeypatch.setenv("GIT_COMMITTER_DATE", f"2020-01-{number + 1:02d}T12:00:00+0000")

@@ -25,7 +25,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         tree.commit("Take the second away", {"pkg/a.py": later})
     values = {
         "out": str(tmp_path / "out"), "base": str(small_base(tmp_path / "base")), "until": "2020-02-01",
-        "repositories": {name: str(tmp_path / name) for name in ("one", "two")}, "epochs": 1, "gate_cases": 2,
+        "repositories": {name: str(tmp_path / name) for name in ("one", "two")}, "epochs": 1,
+        "gate_cases": 2, "line_cases": 2,
     }  # fmt: skip
     (tmp_path / "teams.json").write_text(json.dumps(values), "utf-8")
     return tmp_path / "teams.json"
