@@ -117,7 +117,8 @@ class CodeActions:
         if change is not None and len(document.content) <= MAX_CHARACTERS and self._may_be_due(document, change):
             tasks.append((replace(place, kind="nextEdit"), None))
         actions = [self._action(task, diagnostic) for task, diagnostic in tasks]
-        if self._support.asks:
+        # Offered wherever the cursor is, it would keep the light bulb lit for ever.
+        if self._support.asks and params.context.trigger_kind != types.CodeActionTriggerKind.Automatic:
             actions.append(_asking(place))
         wanted = params.context.only
         return [action for action in actions if wanted is None or any(_is_kind(action.kind, kind) for kind in wanted)]

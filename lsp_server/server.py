@@ -80,6 +80,7 @@ class Server(LanguageServer):
     def initialize(self, params: types.InitializeParams) -> None:
         """Note what is needed later."""
         self._options = params.initialization_options
+        self.protocol.trace = params.trace or types.TraceValue.Off
         self._client_name = params.client_info.name if params.client_info else ""
         root = [params.root_uri] if params.root_uri else []
         self._folders = tuple([folder.uri for folder in params.workspace_folders or []] or root)

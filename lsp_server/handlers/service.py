@@ -21,7 +21,9 @@ def register(server: Server) -> None:
 
     def start(session: Session) -> None:
         from ..service import Service
+        from ..trace import Trace
 
+        Trace(session, level=lambda: server.protocol.trace, send=server.log_trace)
         service = Service(session, server.status, notify=server.protocol.notify, in_background=server.in_background)
         parts.append(service)
 

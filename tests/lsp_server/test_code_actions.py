@@ -91,6 +91,8 @@ def test_kinds_are_filtered(repairing: LspClient) -> None:
     ]
     assert [action["title"] for action in actions(repairing, uri, UNDEFINED, at=at, only=["refactor"])] == every[1:]
     assert actions(repairing, uri, UNDEFINED, at=at, only=["source"]) == []
+    unasked = [action["title"] for action in actions(repairing, uri, UNDEFINED, at=at, triggerKind=2)]
+    assert unasked == every[:-1]  # no light bulb in every line
 
 
 def test_a_body_takes_the_place_of_its_stub(repairing: LspClient, answers: Answers) -> None:

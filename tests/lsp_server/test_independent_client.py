@@ -184,6 +184,7 @@ def test_our_own_requests_and_notifications(answers: Answers) -> None:
             types.InlineCompletionParams(context, document, types.Position(0, 4))
         )
         assert isinstance(found, types.InlineCompletionList)
+        client.protocol.notify("diffill/diagnostics", {"uri": URI, "diagnostics": []})
         item = {"insertText": found.items[0].insert_text, "command": {"arguments": found.items[0].command.arguments}}  # type: ignore[union-attr]
         client.protocol.notify("textDocument/didShowCompletion", {"item": item})
         client.protocol.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 1})

@@ -155,3 +155,20 @@ def test_an_engine_that_was_left_alone_frees_the_machine_and_the_next_request_ge
         client.wait_ready()
         assert client.notifications("diffill/status")[0]["state"] == "loading"
         assert not client.notifications("window/showMessage")
+
+
+@pytest.mark.parametrize(("level", "is_told"), [("off", False), ("messages", True), ("verbose", True)])
+def test_a_trace_says_what_came_out_and_nothing_of_the_text(level: str, is_told: bool) -> None:
+    with lsp_client(answer="items") as client:
+        client.initialize(trace=level)
+        client.wait_ready()
+        uri = client.open("x = ")
+        client.request("textDocument/inlineCompletion", inline_params(uri, 0, 4))
+        client.notify("$/setTrace", {"value": "verbose" if level == "off" else "off"})
+        client.request("textDocument/inlineCompletion", inline_params(uri, 0, 4, invoked=True))
+        told = client.notifications("$/logTrace")
+        assert [trace["message"].split(":")[0] for trace in told] == [
+            f"inline completion, {'automatic' if is_told else 'invoked'}"
+        ]
+        assert ("verbose" in told[0]) is (level != "messages")
+        assert "items" not in str(told).replace("1 items", "")
