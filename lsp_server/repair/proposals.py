@@ -20,6 +20,7 @@ from ..prompt import build_prompt
 from .places import Place, import_place, import_spot
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_REST_OF_EMPTY_LINE = re.compile(r"[ \t]*(?:\r\n|\r|\n)")
 _SPARE_TOKENS = 16
 """An answer may be so much longer than what it replaces."""
 Way = Literal["fill", "revise", "import"]
@@ -163,12 +164,22 @@ class Writer:
     def _better_than_what_is_there(self, proposals: Iterable[Proposal]) -> list[Proposal]:
         """The answers that the model puts before the present text."""
         better: list[Proposal] = []
-        for proposal in proposals:
+        for proposal in map(self._with_its_line, proposals):
             if proposal.text == self.text[proposal.start : proposal.end]:
                 break
             if proposal.text not in (known.text for known in better):
                 better.append(proposal)
         return better
+
+    def _with_its_line(self, proposal: Proposal) -> Proposal:
+        """A proposal that leaves nothing of a line takes the line away too."""
+        start = line_start(self.text, proposal.start)
+        is_alone = not self.text[start : proposal.start].strip()
+        rest = _REST_OF_EMPTY_LINE.match(self.text, proposal.end)
+        is_deletion = not proposal.text.strip() and self.text[proposal.start : proposal.end].strip()
+        if is_deletion and is_alone and rest:
+            return dataclasses.replace(proposal, start=start, end=rest.end(), text="")
+        return proposal
 
     async def _fill(
         self,

@@ -67,6 +67,17 @@ def test_no_safe_fix_is_said_plainly(repairing: LspClient, answers: Answers) -> 
     assert quick_fix(repairing, uri)["disabled"] == {"reason": "no safe fix found"}
 
 
+def test_an_unused_line_goes_with_its_end(repairing: LspClient, answers: Answers) -> None:
+    answers.set({"import sys\n": ""})
+    uri = repairing.open("import sys\nimport os\nimport re\n\nprint(sys, re)\n", uri="file:///unused.py")
+    place = {"start": {"line": 1, "character": 7}, "end": {"line": 1, "character": 9}}
+    unused = {"range": place, "code": "F401", "source": "Ruff", "message": "`os` imported but unused"}
+    resolved = repairing.request("codeAction/resolve", quick_fix(repairing, uri, unused))
+    (edit,) = resolved["edit"]["documentChanges"][0]["edits"]
+    line = {"start": {"line": 1, "character": 0}, "end": {"line": 2, "character": 0}}
+    assert (edit["range"], edit["newText"]) == (line, "")
+
+
 def test_what_no_tool_confirms_is_marked(repairing: LspClient, answers: Answers) -> None:
     answers.set({"return a.": "length"})
     uri = repairing.open("function f(a) {\n  return a.lenght;\n}\n", uri="file:///a.js", language="javascript")

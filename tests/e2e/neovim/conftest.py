@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +16,12 @@ import pytest
 
 pytest.importorskip("pynvim", reason="part of the extra e2e")
 
-from tests.e2e.neovim.editor import Editor, Home
+from tests.e2e.neovim.editor import ROOT, Editor, Home
 
-ROOT = Path(__file__).parents[3]
 EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors")) / "neovim"
-ARTIFACTS = ROOT / "build" / "screenshots"
 VERSIONS = ("0.12", "0.11")
 OpenEditor = Callable[..., Editor]
+OPEN: list[Editor] = []
 INIT = """\
 vim.lsp.config('diffill', { settings = { diffill = { confidence = 0 } } }) -- what is shown must not hang on the weights
 vim.keymap.set('i', '<Tab>', '<Plug>(diffill-accept)')
@@ -88,15 +87,14 @@ def log_without_errors(request: pytest.FixtureRequest, home: Home) -> Iterator[N
         assert home.errors()[before:] == []
 
 
-@pytest.fixture(autouse=True)
-def last_screen(request: pytest.FixtureRequest, log_without_errors: None) -> Iterator[None]:
-    """What was on the screen when a test ended."""
-    yield
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    stem = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
-    for editor in (request.node.funcargs or {}).values():
-        if isinstance(editor, Editor):
-            (ARTIFACTS / f"neovim-{stem}.ansi").write_text(editor.screen(), "utf-8")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was on the screens when a test failed."""
+    report = yield
+    if report.failed:
+        for editor in OPEN:
+            editor.picture(f"failed-{item.originalname if isinstance(item, pytest.Function) else item.name}")
+    return report
 
 
 def _start(stack: ExitStack, home: Home, *files: Path, before: str = "") -> Editor:
@@ -105,4 +103,6 @@ def _start(stack: ExitStack, home: Home, *files: Path, before: str = "") -> Edit
     editor = Editor(home=home, socket=directory / "s", session=directory.name)
     stack.callback(editor.close)
     editor.start(*files, before=before)
+    OPEN.append(editor)
+    stack.callback(OPEN.remove, editor)
     return editor

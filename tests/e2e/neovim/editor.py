@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import time
@@ -11,7 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pynvim
+from rich.console import Console
+from rich.text import Text
 
+ROOT = Path(__file__).parents[3]
+PICTURES = ROOT / "build" / "screenshots"
+COLUMNS, LINES = 100, 30
 HANG_GUARD_SECONDS = 90.0
 POLL_SECONDS = 0.01
 NAMESPACES = ("nvim.lsp.inline_completion", "diffill.ghost_text")
@@ -52,7 +58,7 @@ class Home:
         return [line for line in lines if line.startswith(("[ERROR]", "[WARN]")) and '/ruff"' not in line]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Editor:
     """A running Neovim. `lua` and `api` look inside; only `keys` and `text` act as the person does."""
 
@@ -63,11 +69,12 @@ class Editor:
 
     def start(self, *files: Path, before: str = "") -> None:
         """Open files; `before` is Lua that runs ahead of the person's configuration."""
-        environment = {**self.home.environment, "TERM": "screen-256color", "LANG": "C.UTF-8"}
+        terminal = {"TERM": "screen-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8"}
+        environment = terminal | self.home.environment
         command = [str(self.home.program), "-n", "--listen", str(self.socket)]
         command += ["--cmd", f"lua {before}"] if before else []
         pairs = [f"{name}={value}" for name, value in environment.items()]
-        self._tmux("new-session", "-d", "-x", "100", "-y", "30", "env", *pairs, *command, *map(str, files))
+        self._tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(LINES), "env", *pairs, *command, *map(str, files))
         self._tmux("set-option", "-s", "escape-time", "0")
         wait_for("Neovim's socket", self.socket.exists)
         self._nvim = pynvim.attach("socket", path=str(self.socket))
@@ -111,6 +118,14 @@ class Editor:
     def screen(self) -> str:
         """What the terminal shows."""
         return self._tmux("capture-pane", "-p", "-e")
+
+    def picture(self, name: str) -> None:
+        """Keep what the terminal shows, for people to look at: build/screenshots/neovim-VERSION-NAME.svg."""
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        console = Console(record=True, file=io.StringIO(), width=COLUMNS)
+        console.print(Text.from_ansi(self.screen()), soft_wrap=True)
+        title = f"{self.home.program.name.replace('nvim', 'neovim')}-{name}"
+        console.save_svg(str(PICTURES / f"{title}.svg"), title=title)
 
     # What is the case
 

@@ -36,6 +36,15 @@ def said(editor: Editor, word: str) -> int:
     return sum(word in text for text in editor.lua("return said or {}"))
 
 
+def health(editor: Editor) -> str:
+    """What :checkhealth says."""
+    editor.command("checkhealth diffill")
+    wait_for("the report", lambda: editor.nvim.current.buffer.options["filetype"] == "checkhealth")
+    report = wait_for("its lines", lambda: "\n".join(editor.lines()) if len(editor.lines()) > 5 else "")
+    editor.picture(f"health-{'bad' if 'ERROR' in report else 'good'}")
+    return report
+
+
 def test_the_engine_is_killed_in_mid_session(open_editor: OpenEditor, scripted: ScriptedEngine, file: Path) -> None:
     scripted.answers.set({"app": "end(item)"})
     editor = open_editor(file, environment=scripted.environment)
@@ -52,14 +61,19 @@ def test_the_engine_is_killed_in_mid_session(open_editor: OpenEditor, scripted: 
     assert editor.messages() == ""
 
 
-def test_a_server_that_falls_over_is_started_again_and_then_left_alone(open_editor: OpenEditor, file: Path) -> None:
-    crash = f"vim.lsp.config('diffill', {{ cmd = {{ {json.dumps(sys.executable)}, '-c', 'raise SystemExit(3)' }} }})"
-    editor = open_editor(file, before=f"{crash} {' '.join(COUNT.split())}", ready=False)
+def test_with_a_python_that_lacks_it_it_gives_up_says_so_once_and_health_says_why(
+    open_editor: OpenEditor, file: Path
+) -> None:
+    other = json.dumps(str(Path(sys.base_prefix, "bin", "python3")))
+    command = f"vim.lsp.config('diffill', {{ cmd = {{ {other}, '-m', 'diffill.lsp_server' }} }})"
+    editor = open_editor(file, before=f"{command} {' '.join(COUNT.split())}", ready=False)
     wait_for("that it is left alone", lambda: said(editor, "left alone"))
     editor.keys("G", "o")
     editor.text("still = 'usable'")
     editor.wait_line("        still = 'usable'")
     assert editor.lua("return said") == ["Diffill: the server keeps ending and is left alone; see :checkhealth diffill"]
+    report = health(editor)
+    assert "No module named 'diffill'" in report and "install Diffill for it" in report
 
 
 def test_without_the_program_it_says_once_what_to_do(open_editor: OpenEditor, file: Path) -> None:
@@ -94,17 +108,15 @@ def test_a_setting_of_the_wrong_type_is_named(open_editor: OpenEditor, file: Pat
 
 
 def test_health(open_editor: OpenEditor, file: Path) -> None:
-    editor = open_editor(file)
-    editor.command("checkhealth diffill")
-    wait_for("the report", lambda: editor.nvim.current.buffer.options["filetype"] == "checkhealth")
-    report = wait_for("its lines", lambda: "\n".join(editor.lines()) if len(editor.lines()) > 5 else "")
-    assert "ERROR" not in report and "ready" in report
+    report = health(open_editor(file))
+    assert "ERROR" not in report and "ready" in report and "checkpoint: " in report
 
 
 def test_help(open_editor: OpenEditor, file: Path) -> None:
     editor = open_editor(file, ready=False)
     editor.command("help diffill-mappings")
     wait_for("the page", lambda: "<Plug>(diffill-accept)" in editor.screen())
+    editor.picture("help")
 
 
 def test_installed_and_removed_without_a_trace(home: Home) -> None:

@@ -42,6 +42,7 @@ def editor(window: Editor, file: Path) -> Editor:
 def test_what_is_shown_is_accepted_and_saved(editor: Editor, file: Path) -> None:
     ghost, line = editor.wait_ghost(), editor.line()
     assert ghost.split("\n")[0] in editor.screen()
+    editor.picture("ghost-text")
     editor.keys("Tab")
     editor.wait_line(line + ghost)
     editor.command("w")
@@ -87,6 +88,7 @@ def test_several_answers_are_looked_through(editor: Editor) -> None:
     shown = wait_for("the number of the answer", lambda: re.search(r" \((\d)/(\d)\)$", editor.ghost()))
     seen.add(editor.ghost().removesuffix(shown.group()))
     assert len(seen) == min(2, int(shown.group(2)))
+    editor.picture("several-answers")
     editor.keys("C-k")
     wait_for("the first again", lambda: editor.ghost().endswith(f" (1/{shown.group(2)})"))
 
@@ -167,6 +169,21 @@ def test_two_windows_on_one_file(editor: Editor) -> None:
     assert line + ghost in editor.lines()
 
 
+def test_two_neovims_on_one_file(window: Editor, open_editor: OpenEditor, file: Path) -> None:
+    one, other = window, open_editor(file)
+    one.open(file)
+    for count, editor in enumerate((one, other), 1):
+        editor.command("checktime")
+        wait_for("the file as it is", lambda editor=editor: editor.lines() == file.read_text("utf-8").splitlines())
+        editor.keys("G", "o")
+        editor.text("self.items.app")
+        ghost, line = editor.wait_ghost(), editor.line()
+        editor.keys("Tab")
+        editor.wait_line(line + ghost)
+        editor.command("w")
+        wait_for("the file", lambda count=count: file.read_text("utf-8").count("self.items.app") == count)
+
+
 def test_files_of_two_repositories_are_served_side_by_side(window: Editor, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name / ".git").mkdir(parents=True)
@@ -184,10 +201,25 @@ def test_files_of_two_repositories_are_served_side_by_side(window: Editor, tmp_p
     assert {str(tmp_path / "one"), str(tmp_path / "two")} <= set(roots)
 
 
-def test_nothing_in_a_file_that_cannot_be_written(open_editor: OpenEditor, file: Path) -> None:
-    editor = open_editor(file, before="vim.api.nvim_create_autocmd('FileType', { command = 'set nomodifiable' })")
-    editor.command("Diffill fix")
-    wait_for("why not", lambda: "cannot be changed" in editor.messages())
+def test_in_a_file_that_is_only_read_it_is_shown_and_not_written(window: Editor, file: Path) -> None:
+    window.open(file)
+    window.command("setlocal readonly")
+    window.keys("G", "o")
+    window.text("self.items.app")
+    ghost, line = window.wait_ghost(), window.line()
+    window.keys("Tab")
+    window.wait_line(line + ghost)
+    window.command("w")
+    wait_for("Neovim's refusal", lambda: "'readonly' option is set" in window.messages())
+    assert file.read_text("utf-8") == STOCK
+
+
+def test_in_a_text_that_cannot_be_changed_it_says_so(window: Editor, file: Path) -> None:
+    window.open(file)
+    window.command("setlocal nomodifiable")
+    for action in ("fix", "rewrite", "next-edit"):
+        window.command(f"messages clear | Diffill {action}")
+        wait_for("why not", lambda: "cannot be changed" in window.messages())
 
 
 def test_own_ghost_text_where_a_person_wants_it(open_editor: OpenEditor, file: Path) -> None:
@@ -197,3 +229,15 @@ def test_own_ghost_text_where_a_person_wants_it(open_editor: OpenEditor, file: P
     ghost, line = editor.wait_ghost(), editor.line()
     editor.keys("Tab")
     editor.wait_line(line + ghost)
+
+
+def test_it_does_not_look_like_text_in_a_plain_terminal(open_editor: OpenEditor, file: Path) -> None:
+    editor = open_editor(file, environment={"COLORTERM": ""})
+    editor.keys("G", "o")
+    editor.text("self.items.app")
+    ghost = editor.wait_ghost().split("\n")[0]
+    wait_for("it in grey", lambda: f"\x1b[38;5;244m{ghost}" in editor.screen())
+    editor.command("colorscheme habamax")
+    editor.command("colorscheme default")
+    editor.keys("A", "Space", "BSpace")
+    wait_for("it in grey again", lambda: f"\x1b[38;5;244m{ghost}" in editor.screen())

@@ -37,6 +37,7 @@ function M.attach(client, buffer)
   if vim.lsp.inline_completion and drawer() ~= require('diffill.built_in') then
     vim.lsp.inline_completion.enable(false, { client_id = client.id }) -- never both
   end
+  require('diffill.highlight').enable()
   drawer().enable(true, buffer)
 end
 

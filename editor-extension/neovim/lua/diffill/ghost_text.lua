@@ -123,8 +123,6 @@ function M.enable(enable, buffer)
     states[buffer] = nil
     return
   end
-  vim.api.nvim_set_hl(0, 'ComplHint', { link = 'NonText', default = true })
-  vim.api.nvim_set_hl(0, 'ComplHintMore', { link = 'MoreMsg', default = true })
   local group = vim.api.nvim_create_augroup('diffill.ghost_text.' .. buffer, {})
   states[buffer] = { group = group, timer = assert(vim.uv.new_timer()) }
   local on = function(events, callback)

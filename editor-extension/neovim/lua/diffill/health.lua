@@ -34,13 +34,19 @@ local function check_server()
     return
   end
   local program = command[2] == '-m' and { command[1], '-m', 'diffill.cli.main' } or { command[1] }
-  local result = vim.system(vim.list_extend(program, { 'doctor' }), { text = true, timeout = 60000 }):wait()
-  if result.code == 0 then
-    vim.health.ok(vim.fn.exepath(command[1]))
-    vim.health.info(vim.trim(result.stdout))
-  else
-    local said = vim.trim((result.stdout or '') .. (result.stderr or ''))
-    vim.health.error(('%s doctor: %s'):format(command[1], said ~= '' and said or 'no answer'))
+  local result = vim.system(vim.list_extend(program, { 'doctor', '--json' }), { text = true, timeout = 60000 }):wait()
+  local understood, report = pcall(vim.json.decode, result.stdout)
+  if not understood then
+    local said = vim.split(vim.trim((result.stdout or '') .. (result.stderr or '')), '\n')
+    vim.health.error(('%s does not run Diffill: %s'):format(command[1], said[#said] ~= '' and said[#said] or 'no answer'), {
+      'install Diffill for it, or name another',
+      "vim.lsp.config('diffill', { cmd = { '/path/to/bin/diffill', 'lsp' } })",
+    })
+    return
+  end
+  local say = { ok = vim.health.ok, warn = vim.health.warn, fail = vim.health.error }
+  for _, check in ipairs(report.checks) do
+    say[check.state](('%s: %s'):format(check.name, check.detail))
   end
 end
 

@@ -34,28 +34,44 @@ local function diff(buffer, edit, encoding)
   return vim.split(vim.trim(text), '\n', { plain = true })
 end
 
+---@param text string
+---@param cells integer
+---@return string
+local function shorten(text, cells)
+  if vim.fn.strdisplaywidth(text) <= cells then
+    return text
+  end
+  repeat
+    text = vim.fn.strcharpart(text, 0, vim.fn.strchars(text) - 1)
+  until vim.fn.strdisplaywidth(text) < cells or text == ''
+  return text .. '…'
+end
+
 ---@param lines string[]
----@param title string
+---@param title string one line
+---@param mark string said behind the title, however long that is
 ---@return integer window
-local function float(lines, title)
+local function float(lines, title, mark)
   local scratch = vim.api.nvim_create_buf(false, true)
   vim.api.nvim_buf_set_lines(scratch, 0, -1, false, lines)
   vim.bo[scratch].filetype = 'diff'
   vim.bo[scratch].modifiable = false
   vim.bo[scratch].bufhidden = 'wipe'
-  local width = 44
+  mark = (' (%s) '):format(mark)
+  local width = math.max(44, vim.fn.strdisplaywidth(title .. mark) + 1)
   for _, line in ipairs(lines) do
     width = math.max(width, vim.fn.strdisplaywidth(line))
   end
+  width = math.max(1, math.min(width, vim.o.columns - 4))
   return vim.api.nvim_open_win(scratch, true, {
     relative = 'cursor',
     row = 1,
     col = 0,
-    width = math.max(1, math.min(width, vim.o.columns - 4)),
+    width = width,
     height = math.max(1, math.min(#lines, math.floor(vim.o.lines / 2))),
     border = 'rounded',
     style = 'minimal',
-    title = (' %s '):format(title),
+    title = ' ' .. shorten(title, width - vim.fn.strdisplaywidth(mark) - 1) .. mark,
     footer = ' y take · n leave ',
   })
 end
@@ -63,10 +79,10 @@ end
 --- Show an edit to a buffer, and apply it as one step of undo if the person takes it.
 ---@param buffer integer
 ---@param edit lsp.WorkspaceEdit
----@param options { title: string, encoding: string }
+---@param options { title: string, mark: string, encoding: string }
 function M.open(buffer, edit, options)
   local tick = vim.api.nvim_buf_get_changedtick(buffer)
-  local window = float(diff(buffer, edit, options.encoding), options.title)
+  local window = float(diff(buffer, edit, options.encoding), options.title:match('[^\r\n]*'), options.mark)
   local function close()
     if vim.api.nvim_win_is_valid(window) then
       vim.api.nvim_win_close(window, true)

@@ -9,9 +9,11 @@ local M = {}
 ---@param title string
 local function work(buffer, client, task, title)
   tasks.resolve(buffer, client, task, function(edit, verified)
-    local mark = verified and 'checked' or 'not checked'
-    local encoding = client.offset_encoding
-    require('diffill.preview').open(buffer, edit, { title = ('%s (%s)'):format(title, mark), encoding = encoding })
+    require('diffill.preview').open(buffer, edit, {
+      title = title,
+      mark = verified and 'checked' or 'not checked',
+      encoding = client.offset_encoding,
+    })
   end)
 end
 
