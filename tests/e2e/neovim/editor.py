@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pynvim
 from rich.console import Console
 from rich.text import Text
@@ -66,6 +67,7 @@ class Editor:
     socket: Path
     session: str
     _nvim: pynvim.Nvim = field(init=False)
+    _process: psutil.Process = field(init=False)
 
     def start(self, *files: Path, before: str = "") -> None:
         """Open files; `before` is Lua that runs ahead of the person's configuration."""
@@ -78,6 +80,7 @@ class Editor:
         self._tmux("set-option", "-s", "escape-time", "0")
         wait_for("Neovim's socket", self.socket.exists)
         self._nvim = pynvim.attach("socket", path=str(self.socket))
+        self._process = psutil.Process(self._nvim.eval("getpid()"))
 
     def open(self, file: Path) -> None:
         """Leave everything and open one file."""
@@ -92,9 +95,12 @@ class Editor:
         wait_for("the model", lambda: self.lua("return require('diffill').status()") == "diffill: ready")
 
     def close(self) -> None:
-        """As the terminal's window is closed."""
+        """As the terminal's window is closed. The servers go with it: one that stayed would start an engine anew."""
+        servers = self._process.children() if self._process.is_running() else []
         self._nvim.close()
         self._tmux("kill-server")
+        _, alive = psutil.wait_procs([self._process, *servers], timeout=HANG_GUARD_SECONDS)
+        assert not alive, alive
 
     # As the person does
 

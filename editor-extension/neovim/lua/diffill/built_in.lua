@@ -17,7 +17,10 @@ function M.is_usable()
     return false
   end
   local found, class = pcall(function() return require('vim.lsp._capability').all.inline_completion end)
-  return found and class ~= nil and class.active ~= nil and class.handler ~= nil and class.abort ~= nil
+  if not found or not class or not class.active then
+    return false
+  end
+  return class.handler ~= nil and class.reset_timer ~= nil and class.abort ~= nil
 end
 
 local function group_of(buffer)
@@ -78,6 +81,13 @@ end
 
 function M.select(buffer, count)
   vim.lsp.inline_completion.select({ bufnr = buffer, count = count })
+end
+
+function M.pause(buffer)
+  local shown = completor(buffer)
+  if shown then
+    shown:reset_timer()
+  end
 end
 
 function M.hide(buffer)

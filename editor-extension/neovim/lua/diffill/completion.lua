@@ -13,6 +13,7 @@ local M = {}
 ---@field show fun(buffer: integer, client: vim.lsp.Client, items: lsp.InlineCompletionItem[])
 ---@field count fun(buffer: integer): integer
 ---@field select fun(buffer: integer, count: integer)
+---@field pause fun(buffer: integer) what it would ask for in a moment is not asked for
 ---@field hide fun(buffer: integer)
 
 --- `vim.g.diffill_ghost_text = 'own'` chooses this plugin's: it asks sooner than Neovim's, which waits 200 ms.
@@ -116,11 +117,12 @@ function M.accept(part)
   return true
 end
 
---- Ask for several answers, and show the one `count` places further on than what is shown.
+--- Ask for several answers, and show the one `count` places further on than what is shown, or the first.
 ---@param buffer integer
 ---@param client vim.lsp.Client
 ---@param count integer
 local function ask_for_more(buffer, client, count)
+  drawer().pause(buffer) -- or that request, which is newer, would be answered in place of this one
   local before = offers.rest(drawer().offer(buffer), buffer)
   local tick, cursor = vim.api.nvim_buf_get_changedtick(buffer), vim.api.nvim_win_get_cursor(0)
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
@@ -137,9 +139,7 @@ local function ask_for_more(buffer, client, count)
       return
     end
     drawer().show(buffer, client, items)
-    if before == items[1].insertText then
-      drawer().select(buffer, count)
-    end
+    drawer().select(buffer, before == items[1].insertText and count or 0)
   end, buffer)
 end
 

@@ -103,10 +103,15 @@ local function moved(buffer)
   states[buffer].timer:start(PAUSE_MS, 0, vim.schedule_wrap(function() request(buffer) end))
 end
 
----@param buffer integer
-function M.hide(buffer)
+function M.pause(buffer)
   if states[buffer] then
     cancel(buffer)
+  end
+end
+
+function M.hide(buffer)
+  M.pause(buffer)
+  if states[buffer] then
     states[buffer].shown = nil
     clear(buffer)
   end
