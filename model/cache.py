@@ -83,10 +83,13 @@ class KVCache:
 class PagePool:
     """All pages of a device, as many as its budget of bytes allows."""
 
-    def __init__(self, new_storage: Callable[[int], Tensor], *, capacity: int, block: int = 1) -> None:
+    def __init__(
+        self, new_storage: Callable[[int], Tensor], *, capacity: int, kept: int | None = None, block: int = 1
+    ) -> None:
         """
         Args:
             new_storage: makes room for so many pages; the first dimension counts them.
+            kept: with so many in use, what nobody reads gives way before another page is touched; all if None.
             block: tokens are shared by blocks of so many, where what a token is depends on the rest of its block.
         """
         if PAGE_SLOTS % block:
@@ -94,6 +97,7 @@ class PagePool:
         self._new_storage, self._block = new_storage, block
         self.storage = new_storage(capacity)
         self.capacity = capacity
+        self._kept = capacity if kept is None else kept
         self._free = list(range(capacity - 1, -1, -1))
         self._roots: dict[str, Page] = {}
         """By variant of the weights."""
@@ -170,13 +174,13 @@ class PagePool:
         Raises:
             CacheFull: all are in use.
         """
-        if not self._free:
+        if self.capacity - len(self._free) >= min(self._kept, self.capacity):
             unused = (page for page in self._tree() if not page.readers and not page.children)
-            oldest = min(unused, key=lambda page: page.used, default=None)
-            if oldest is None:
-                raise CacheFull(f"all {self.capacity} pages are in use")
-            self._drop(oldest)
-        return self._free.pop()
+            if oldest := min(unused, key=lambda page: page.used, default=None):
+                self._drop(oldest)
+        if not self._free:
+            raise CacheFull(f"all {self.capacity} pages are in use")
+        return self._free.pop()  # the one that was given back last: its memory is touched already
 
     def publish(self, cache: KVCache) -> None:
         """The first page of its own that is full joins the tree, or makes way for its like there."""

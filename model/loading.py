@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import threading
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from .network import Network
 from .quantize import load_int8
 from .torch_network import TorchNetwork
 from .transformer import Transformer
+from .trim import give_back
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def load_network(
         merge(tensors, adapter)
     network = build_network(config, tensors, device=device)
     tensors.clear()
-    _give_back_memory()
+    give_back()
     return network
 
 
@@ -79,7 +79,7 @@ def adapted_network(network: Network, directory: Path, adapter: Adapter) -> Netw
             for name in ("embedding", "norm", "head"):
                 setattr(other.model, name, getattr(network.model, name))
     tensors.clear()
-    _give_back_memory()
+    give_back()
     return other
 
 
@@ -111,12 +111,6 @@ def _stored(
         else:
             tensors[name] = weight.to(device, torch.bfloat16)
     return config, tensors
-
-
-def _give_back_memory() -> None:
-    """What loading took and left is some 150 MB, which the C library would keep."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc only
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: torch.device) -> Network:

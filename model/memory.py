@@ -16,6 +16,9 @@ RUNTIME_BYTES = 350_000_000
 """Of the engine process, or of a GPU's context, before it holds a weight."""
 CACHE_BYTES = 256 << 20
 """Wanted for keys and values; more only where one request of the largest size would not fit."""
+KEPT_BYTES = 128 << 20
+"""Of it on a CPU, where the memory is everybody's: more is taken while requests under way need it, but not kept filled
+with what nobody reads. Eight prompts of the shipped model, as long as editors send them."""
 LEAST_CACHE_TOKENS = 2048
 """With room for fewer, a prompt as editors send it and its answer would not fit."""
 STEP_ROWS = 512

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .cache import PAGE_SLOTS, KVCache, PagePool
 from .config import ModelConfig
-from .memory import CACHE_BYTES
+from .memory import CACHE_BYTES, KEPT_BYTES, LEAST_CACHE_TOKENS
 from .request import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS
 from .tokenizer import DELETE, END_OF_MIDDLE, INSERT, NUM_CONTROL_IDS
 
@@ -131,8 +131,13 @@ class Network(ABC):
     def new_pool(self, budget: int = CACHE_BYTES, *, whole: bool = True) -> PagePool:
         """Room for keys and values within `budget` bytes, but if `whole` for one request of the largest size."""
         least = -(-min(MAX_POSITIONS, self.config.max_positions + SCRATCH_TOKENS) // PAGE_SLOTS) + 1 if whole else 1
+        capacity = max(least, budget // self.page_bytes)
+        kept = max(KEPT_BYTES // self.page_bytes, LEAST_CACHE_TOKENS // PAGE_SLOTS)
         return PagePool(
-            self.new_storage, capacity=max(least, budget // self.page_bytes), block=self.config.context_block
+            self.new_storage,
+            capacity=capacity,
+            kept=kept if self.device.type == "cpu" else capacity,
+            block=self.config.context_block,
         )
 
     def new_cache(self) -> KVCache:

@@ -104,7 +104,10 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary_size, config.hidden_size)
+        # Weights always come from a checkpoint. Random ones, on the meta device as loading wants it, import torch's
+        # compiler, sympy and Triton: 115 MB and half a second.
+        size = config.vocabulary_size, config.hidden_size
+        self.embedding = nn.Embedding(size[0], size[1], _weight=torch.empty(size))
         self.rotary = Rotary(config)
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.norm_epsilon)

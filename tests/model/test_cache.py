@@ -19,9 +19,9 @@ CAPACITY = 12
 pieces = st.lists(st.sampled_from([17, 18]), min_size=0, max_size=5)
 
 
-def new_pool(capacity: int = CAPACITY) -> PagePool:
+def new_pool(capacity: int = CAPACITY, kept: int | None = None) -> PagePool:
     """Every slot holds a number that says which text it belongs to."""
-    return PagePool(lambda pages: torch.full((pages, PAGE_SLOTS), -1, dtype=torch.int64), capacity=capacity)
+    return PagePool(lambda pages: torch.full((pages, PAGE_SLOTS), -1, dtype=torch.int64), capacity=capacity, kept=kept)
 
 
 def write(cache: KVCache, tokens: list[int]) -> None:
@@ -52,7 +52,7 @@ class Documents(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = new_pool()
+        self.pool = new_pool(kept=7)
         self.caches: list[KVCache] = []
 
     @rule(text=pieces, repeat=st.integers(1, 20))
@@ -151,6 +151,18 @@ def test_what_is_read_never_gives_way() -> None:
     cache, _ = prefill(pool, text(2 * PAGE_SLOTS, 0))
     with pytest.raises(CacheFull, match="all 4 pages"):
         prefill(pool, text(3 * PAGE_SLOTS, 1))
+    assert held(cache) == [hash(tuple(cache.tokens[: index + 1])) for index in range(cache.length)]
+
+
+def test_what_nobody_reads_gives_way_before_more_memory_is_touched() -> None:
+    pool = new_pool(capacity=12, kept=4)
+    for seed in range(9):
+        cache, _ = prefill(pool, text(PAGE_SLOTS, seed))  # and a page of its own for what comes next
+        pool.close(cache)
+    written = (pool.storage != -1).any(dim=1)
+    assert int(written.sum()) <= 4
+    assert [pool.shared(text(PAGE_SLOTS, seed)) for seed in (5, 8)] == [0, PAGE_SLOTS]
+    cache, _ = prefill(pool, text(10 * PAGE_SLOTS, 1))  # who needs more has it
     assert held(cache) == [hash(tuple(cache.tokens[: index + 1])) for index in range(cache.length)]
 
 
