@@ -95,6 +95,21 @@ def test_several_answers_are_looked_through(editor: Editor) -> None:
     wait_for("the first again", lambda: editor.ghost() == shown.group())
 
 
+def test_beside_an_open_menu(window: Editor, file: Path) -> None:
+    file.write_text("# appendix\n" + STOCK, "utf-8")
+    window.open(file)
+    window.command("setlocal completeopt=menuone,noselect")
+    window.keys("G", "o")
+    window.text("self.items.app")
+    ghost, line = window.wait_ghost(), window.line()
+    window.keys("C-n")
+    wait_for("the menu", lambda: window.nvim.funcs.pumvisible())
+    assert window.wait_ghost() == ghost
+    window.picture("menu")
+    window.keys("Tab")
+    window.wait_line(line + ghost)
+
+
 def test_dismissed_until_the_next_key(editor: Editor) -> None:
     ghost, line = editor.wait_ghost(), editor.line()
     editor.keys("C-d")
