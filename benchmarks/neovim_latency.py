@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from diffill.cli.neovim_pack import PLUGIN
+from tests.command_line import run, run_json
 from tests.e2e.neovim.editor import Editor, Home, wait_for
 
 SOURCE = Path(__file__).parent.parent / "lsp_server" / "positions.py"
@@ -87,11 +86,12 @@ def measure(program: Path, *, own: bool, keys: int) -> dict[str, Any]:
             editor.keys("G", "o")
             samples = [_type(editor, key) for key in track(typed, "Typing", console=Console(stderr=True))]
             version = str(editor.lua("return tostring(vim.version())"))
+            model = run_json("engine", "status", **home.environment)["model"]
         finally:
             editor.close()
-            command = [sys.executable, "-m", "diffill.cli.main", "engine", "stop"]
-            subprocess.run(command, env=os.environ | home.environment, capture_output=True)
-    return {"neovim": version, "drawn by": "plugin" if own or version < "0.12" else "Neovim", **_report(samples)}
+            run("engine", "stop", **home.environment)
+    drawn_by = "plugin" if own or version < "0.12" else "Neovim"
+    return {"neovim": version, "drawn by": drawn_by, "model": model, **_report(samples)}
 
 
 def _type(editor: Editor, key: str) -> dict[str, float]:
@@ -123,7 +123,13 @@ def _report(samples: list[dict[str, float]]) -> dict[str, Any]:
         "of that, until the editor asks": _milliseconds(fresh, "key", "sent"),
         "of that, ours": _milliseconds(fresh, "sent", "answered"),
         "of that, drawing": _milliseconds(fresh, "answered", "drawn"),
+        "samples": [[_after_key(sample, name) for name in ("sent", "answered", "drawn")] for sample in samples],
     }
+
+
+def _after_key(sample: dict[str, float], name: str) -> float | None:
+    """Milliseconds from the key; None for what did not happen."""
+    return round((sample[name] - sample["key"]) / 1e6, 1) if name in sample else None
 
 
 def _milliseconds(samples: list[dict[str, float]], start: str, end: str) -> dict[str, float]:
@@ -138,13 +144,13 @@ def main() -> int:
     parser.add_argument("program", type=Path, help="the Neovim to type in")
     parser.add_argument("--own", action="store_true", help="ghost text by the plugin on 0.12 too")
     parser.add_argument("--keys", type=int, default=220)
-    parser.add_argument("--json", type=Path, help="also write the report there")
+    parser.add_argument("--json", type=Path, help="also write the report there, with every sample")
     arguments = parser.parse_args()
     report = measure(arguments.program.absolute(), own=arguments.own, keys=arguments.keys)
-    text = json.dumps(report, indent=2) + "\n"
     if arguments.json is not None:
-        arguments.json.write_text(text, "utf-8")
-    print(text, end="")
+        lines = [f" {json.dumps(name)}: {json.dumps(value)}" for name, value in report.items()]
+        arguments.json.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+    print(json.dumps({name: value for name, value in report.items() if name != "samples"}, indent=2))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -54,20 +55,30 @@ class Neovim:
         """
         found = shutil.which(program)
         if found is None:
-            raise ValueError(f"{program}: there is no such program; install Neovim 0.11 or newer")
+            raise ValueError(f"--nvim: {program}: there is no such program; install Neovim 0.11 or newer")
         answer = _run([found, "--clean", "--headless", "-c", _PLACE, "-c", "qa!"], ASK_SECONDS)
         try:
             data, major, minor = json.loads(answer)
         except ValueError:
-            raise ValueError(f"{program}: it does not answer as Neovim does: {answer.strip()[:200]!r}") from None
+            raise ValueError(
+                f"--nvim: {program}: it does not answer as Neovim does: {answer.strip()[:200]!r}"
+            ) from None
         if (major, minor) < OLDEST:
-            raise ValueError(f"{program}: it is version {major}.{minor}; Neovim 0.11 or newer is needed")
+            raise ValueError(f"--nvim: {program}: it is version {major}.{minor}; Neovim 0.11 or newer is needed")
         return cls(program=found, data=Path(data), version=f"{major}.{minor}")
 
     @property
     def pack(self) -> Path:
         """What is ours alone: one folder, so that it can go without a trace."""
         return self.data / "site" / "pack" / "diffill"
+
+    @property
+    def _plugin(self) -> Path:
+        return self.pack / "start" / "diffill"
+
+    @property
+    def _enable(self) -> Path:
+        return self.pack / "start" / "enable" / "plugin" / "diffill_enable.lua"
 
     def install(self) -> None:
         """Put the plugin there, and what enables it with this Python. What stood there of ours is replaced.
@@ -77,15 +88,16 @@ class Neovim:
             OSError: it cannot be written.
         """
         self.remove()
-        start = self.pack / "start"
-        start.mkdir(parents=True)
         try:
-            (start / "diffill").symlink_to(PLUGIN.resolve(), target_is_directory=True)  # follows what pip upgrades
+            self._enable.parent.mkdir(parents=True)  # first, for by this file what lies beside it is known as ours
+            self._enable.write_text(ENABLE.format(program=json.dumps(sys.executable)), "utf-8")
+            try:
+                self._plugin.symlink_to(PLUGIN.resolve(), target_is_directory=True)  # follows what pip upgrades
+            except OSError:
+                shutil.copytree(PLUGIN, self._plugin)
         except OSError:
-            shutil.copytree(PLUGIN, start / "diffill")
-        enable = start / "enable" / "plugin" / "diffill_enable.lua"
-        enable.parent.mkdir(parents=True)
-        enable.write_text(ENABLE.format(program=json.dumps(sys.executable)), "utf-8")
+            shutil.rmtree(self.pack, ignore_errors=True)
+            raise
 
     def remove(self) -> bool:
         """Take it away again. Returns whether it was there.
@@ -96,10 +108,17 @@ class Neovim:
         """
         if not self.pack.exists():
             return False
-        strange = {path.name for path in self.pack.glob("*/*")} - {"diffill", "enable"}
-        if strange:
-            raise ValueError(f"{self.pack}: it holds {', '.join(sorted(strange))}, which is not of this command")
-        shutil.rmtree(self.pack)  # a link in it goes, not what it points to
+        ours = {self._plugin, self._enable.parents[1]} if self._enable.exists() else set()
+        if strange := sorted(str(path.relative_to(self.pack)) for path in {*self.pack.glob("*/*")} - ours):
+            raise ValueError(f"{self.pack}: it holds {', '.join(strange)}, which is not of this command; move it away")
+        if self._plugin.is_symlink():  # the link goes, not what it points to
+            self._plugin.unlink()
+        elif self._plugin.exists():
+            shutil.rmtree(self._plugin)
+        shutil.rmtree(self.pack)
+        with contextlib.suppress(OSError):  # others have plugins there
+            self.pack.parent.rmdir()
+            self.pack.parent.parent.rmdir()
         return True
 
     def check(self) -> str:
