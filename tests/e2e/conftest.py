@@ -27,10 +27,21 @@ HANG_SECONDS = 300.0
 OTHER_VERSION = "the engine speaks protocol 0 of build 0.0.1"
 
 
+@pytest.fixture(scope="session")
+def terminal(pytestconfig: pytest.Config) -> Iterator[int]:
+    """The real standard error, which pytest puts a file in place of while a test runs."""
+    capturing = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert capturing is not None
+    with capturing.global_and_fixture_disabled():
+        descriptor = os.dup(2)
+    yield descriptor
+    os.close(descriptor)
+
+
 @pytest.fixture(autouse=True)
-def hang_guard() -> Iterator[None]:
+def hang_guard(terminal: int) -> Iterator[None]:
     """An editor that waits for a key answers nobody, and no other time limit reaches whoever asked it."""
-    faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=terminal)
     yield
     faulthandler.cancel_dump_traceback_later()
 
