@@ -24,7 +24,7 @@ from typing import Any
 from diffill.lsp_server.usage_log import Answered, read_events
 from tests.command_line import run, run_json
 from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS
-from tests.e2e.vscode.installation import Installation, running
+from tests.e2e.vscode.installation import Installation, chromium, running
 from tests.e2e.vscode.workbench import Workbench
 
 ANSWER_MS = 900
@@ -149,21 +149,25 @@ def main() -> None:
     workspace = directory / "felt.code-workspace"
     workspace.write_text(json.dumps({"folders": [{"path": "one"}], "settings": {}}))
     try:
-        with running(
-            Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
-            workspace=workspace,
-            data=directory / "data",
-            extensions=[EXTENSION / "dist" / "diffill.vsix"],
-            settings={
-                "diffill.interpreter": sys.executable,
-                "diffill.confidence": 0,  # what is held back as too unlikely has no time on the screen
-                "diffill.nextEdit": False,
-                "editor.autoClosingBrackets": "never",
-                "editor.autoClosingQuotes": "never",
-                "editor.autoIndent": "none",
-            },
-            environment=environment,
-        ) as window:
+        with (
+            chromium() as browser,
+            running(
+                Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
+                browser,
+                workspace=workspace,
+                data=directory / "data",
+                extensions=[EXTENSION / "dist" / "diffill.vsix"],
+                settings={
+                    "diffill.interpreter": sys.executable,
+                    "diffill.confidence": 0,  # what is held back as too unlikely has no time on the screen
+                    "diffill.nextEdit": False,
+                    "editor.autoClosingBrackets": "never",
+                    "editor.autoClosingQuotes": "never",
+                    "editor.autoIndent": "none",
+                },
+                environment=environment,
+            ) as window,
+        ):
             window.wait_until_ready()
             kept["activation_ms"] = [*kept.get("activation_ms", []), activation_ms(window)]
             for row in measure(window, arguments.seconds):

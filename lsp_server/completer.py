@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 SPECULATION_SECONDS = 10.0
 """How long work goes on that nobody has asked for yet."""
+HEAD_START_SECONDS = 0.5
+"""How long an answer goes on before the editor asks: they wait 50 ms (VS Code) to 200 ms (Neovim) for the next key."""
 IDLE_SECONDS = 0.8
 _CLOSERS = re.compile(r"[\s)\]}>;,:]*")
 """Shown by itself these would only take the Tab key from whoever wants to indent."""
@@ -96,6 +98,11 @@ class Completer:
         if self.known(inquiry) is None and self._joinable(inquiry) is None:
             self._start(inquiry, wait=0.0, grace=SPECULATION_SECONDS)
 
+    def take_head_start(self, inquiry: Inquiry) -> None:
+        """Start on what the editor is about to ask after this key, unless it is not in the habit of asking."""
+        if self._rhythm.is_asked_after_keys and self.known(inquiry) is None and self._joinable(inquiry) is None:
+            self._start(inquiry, wait=self._wait(inquiry), grace=HEAD_START_SECONDS)
+
     def drop(self, uri: str) -> None:
         """Stop what is under way for a document."""
         flight = self._flights.pop(uri, None)
@@ -107,6 +114,10 @@ class Completer:
         self._stay_awake()
         for uri in list(self._flights):
             self.drop(uri)
+
+    def asked(self) -> None:
+        """Note a request that nobody invoked."""
+        self._rhythm.asked()
 
     def typed(self, document: Document, edit: Edit, inquire: Callable[[], Inquiry]) -> None:
         """Note a keystroke. When nothing follows, the engine reads what stands before the cursor meanwhile."""

@@ -45,6 +45,7 @@ class InlineCompletions:
         self._clock = clock
         self._completer = Completer(engine, context, clock)
         self._newest: dict[str, asyncio.Future[None]] = {}
+        self._indentations: dict[str, str] = {}
         self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._ids = count(1)
         self.settings = Settings()
@@ -79,6 +80,9 @@ class InlineCompletions:
             return self._reply(document, None, [], "cache", began)
         inquiry = replace(inquiry, indentation=indentation)
         self._documents.touch(uri)
+        self._indentations[uri] = indentation
+        if not inquiry.invoked:
+            self._completer.asked()
         found = self._completer.known(inquiry)
         source: Source = "cache"
         if found is None and not inquiry.invoked and document.lone_deletion_at(inquiry.cursor):
@@ -117,14 +121,21 @@ class InlineCompletions:
 
     def edited(self, document: Document, edit: Edit) -> None:
         """The person types."""
-        cursor = edit.start + len(edit.text)
-        self._completer.typed(document, edit, lambda: inquire_at(document, cursor, self._notebooks))
+        self._completer.typed(document, edit, lambda: self._inquire_behind(document, edit))
+        if edit.start == edit.end and len(edit.text.strip()) <= 2 and self._may_speak(document):
+            self._completer.take_head_start(self._inquire_behind(document, edit))
 
     def closed(self, document: Document) -> None:
         """Nobody waits any more."""
         self._supersede(document.uri)
         del self._newest[document.uri]
+        self._indentations.pop(document.uri, None)
         self._completer.drop(document.uri)
+
+    def _inquire_behind(self, document: Document, edit: Edit) -> Inquiry:
+        """What the editor asks after an edit, if it asks."""
+        inquiry = inquire_at(document, edit.start + len(edit.text), self._notebooks)
+        return replace(inquiry, indentation=self._indentations.get(document.uri, ""))
 
     def _may_speak(self, document: Document) -> bool:
         return self.settings.is_enabled(document.language) and not any(quiet(document) for quiet in self.silencers)

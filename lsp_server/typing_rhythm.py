@@ -14,6 +14,7 @@ _USUAL_GAP = 0.2
 _BOUNDS = (0.05, 0.15)
 """Nobody is kept waiting longer than that for the sake of a key that may come: it is felt (docs/benchmarks.md)."""
 _KEPT = 50
+_KEYS_LOOKED_AT = 4
 
 
 class TypingRhythm:
@@ -29,6 +30,7 @@ class TypingRhythm:
         self._last_key = float("-inf")
         self._gaps: deque[float] = deque(maxlen=_KEPT)
         self._answers: deque[float] = deque(maxlen=10)
+        self._asked: deque[bool] = deque(maxlen=_KEYS_LOOKED_AT)
 
     def key(self) -> None:
         """Something was typed."""
@@ -36,10 +38,21 @@ class TypingRhythm:
         if 0 < now - self._last_key < _LONGEST_GAP:
             self._gaps.append(now - self._last_key)
         self._last_key = now
+        self._asked.append(False)
+
+    def asked(self) -> None:
+        """The editor asked after the last key."""
+        if self._asked:
+            self._asked[-1] = True
 
     def answered(self, seconds: float) -> None:
         """The model took so long."""
         self._answers.append(seconds)
+
+    @property
+    def is_asked_after_keys(self) -> bool:
+        """Whether most of the last keys were followed by a request: then the next one is likely to be, too."""
+        return sum(self._asked) >= _KEYS_LOOKED_AT - 1
 
     @property
     def typical_gap(self) -> float:

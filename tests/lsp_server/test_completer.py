@@ -21,6 +21,8 @@ from tests.stand_in import ReadyClient, result_of
 
 TOKENIZER = Tokenizer.load(DEFAULT_CHECKPOINT)
 URI = "file:///a.py"
+KEYS = "quickest"
+"""None of which continues the answer."""
 
 
 class Engine(ReadyClient):
@@ -176,6 +178,30 @@ def test_a_request_joins_what_is_under_way() -> None:
         answer = await second
         assert answer is not None and answer.items[0].insert_text == "rint(value)"
         assert len(desk.engine.asked) == 1
+
+    at_desk("x = |\n", scenario)
+
+
+def test_who_asks_after_every_key_finds_the_answer_under_way() -> None:
+    async def scenario(desk: Desk) -> None:
+        for index in range(8):
+            desk.type(KEYS[index])
+            await asyncio.sleep(0)
+            assert len(desk.engine.asked) == index + (index >= 3)  # its habit is known after a few keys
+            await desk.ask()
+            assert len(desk.engine.asked) == index + 1
+
+    at_desk("x = |\n", scenario)
+
+
+def test_nothing_is_decoded_ahead_for_who_does_not_ask() -> None:
+    async def scenario(desk: Desk) -> None:
+        for index, key in enumerate(KEYS * 3):
+            desk.type(key)
+            await asyncio.sleep(0)
+            if index % 2:
+                await desk.ask()
+        assert len(desk.engine.asked) == len(KEYS * 3) // 2
 
     at_desk("x = |\n", scenario)
 

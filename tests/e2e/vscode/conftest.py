@@ -14,9 +14,10 @@ import pytest
 
 pytest.importorskip("playwright", reason="part of the extra e2e")
 
+from playwright.sync_api import Browser
 from ruff import find_ruff_bin
 
-from tests.e2e.vscode.installation import Installation, running
+from tests.e2e.vscode.installation import Installation, chromium, running
 from tests.e2e.vscode.workbench import Workbench
 
 ROOT = Path(__file__).parents[3]
@@ -37,8 +38,11 @@ def installation(request: pytest.FixtureRequest) -> Installation:
 @pytest.fixture(scope="session")
 def vsix() -> Path:
     """The extension, packed from the sources as they are."""
-    subprocess.run(["npm", "run", "--silent", "package"], cwd=EXTENSION, check=True, capture_output=True)
-    return EXTENSION / "dist" / "diffill.vsix"
+    packed = EXTENSION / "dist" / "diffill.vsix"
+    sources = [*EXTENSION.glob("*.*"), *EXTENSION.glob("src/*"), *EXTENSION.glob("media/*")]
+    if not packed.exists() or any(source.stat().st_mtime > packed.stat().st_mtime for source in sources):
+        subprocess.run(["npm", "run", "--silent", "package"], cwd=EXTENSION, check=True, capture_output=True)
+    return packed
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +52,15 @@ def ruff_vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
 def window(
     installation: Installation,
+    browser: Browser,
     vsix: Path,
     ruff_vsix: Path,
     engine: dict[str, str],
@@ -63,6 +74,7 @@ def window(
     file.write_text(json.dumps({"folders": [{"path": "one"}, {"path": "two"}], "settings": {"diffill.confidence": 0}}))
     with running(
         installation,
+        browser,
         workspace=file,
         data=tmp_path_factory.mktemp("data"),
         extensions=[vsix, ruff_vsix],
@@ -74,14 +86,23 @@ def window(
 
 
 @pytest.fixture(autouse=True)
-def screenshot(request: pytest.FixtureRequest) -> Iterator[None]:
+def log_without_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    window = request.getfixturevalue("window") if "window" in request.fixturenames else None
+    before = len(window.errors()) if isinstance(window, Workbench) else 0
+    yield
+    if isinstance(window, Workbench) and request.node.get_closest_marker("faults") is None:
+        assert window.errors()[before:] == []
+
+
+@pytest.fixture(autouse=True)
+def screenshot(request: pytest.FixtureRequest, log_without_errors: None) -> Iterator[None]:
     """What was on the screen when a test ended."""
     yield
-    window = request.node.funcargs.get("window")
-    if isinstance(window, Workbench):
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
-        window.page.screenshot(path=ARTIFACTS / f"vscode-{name}.png")
+    for window in request.node.funcargs.values():
+        if isinstance(window, Workbench):
+            ARTIFACTS.mkdir(parents=True, exist_ok=True)
+            name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name).strip("-")
+            window.page.screenshot(path=ARTIFACTS / f"vscode-{name}.png")
 
 
 def pack_ruff(directory: Path) -> Path:

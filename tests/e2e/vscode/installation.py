@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from psutil import Process
 
 from tests.e2e.vscode.workbench import GUARD_MS, Workbench
@@ -57,8 +57,18 @@ class Installation:
 
 
 @contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's browser, without a window; one for all that run at the same time."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
 def running(
     installation: Installation,
+    browser: Browser,
     *,
     workspace: Path,
     data: Path,
@@ -105,13 +115,10 @@ def running(
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_until_it_answers(f"{address}/version")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER_ARGUMENTS)
-            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        with contextlib.closing(browser.new_page(viewport={"width": size[0], "height": size[1]})) as page:
             page.goto(f"{address}/?workspace={workspace}")
             page.locator(".monaco-workbench .statusbar").wait_for()
-            yield Workbench(page, workspace=workspace, server=Process(server.pid), address=address)
-            browser.close()
+            yield Workbench(page, workspace=workspace, server=Process(server.pid), address=address, logs=data)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()

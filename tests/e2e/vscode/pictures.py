@@ -15,7 +15,7 @@ from ruff import find_ruff_bin
 
 from tests.command_line import run
 from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS, pack_ruff
-from tests.e2e.vscode.installation import Installation, running
+from tests.e2e.vscode.installation import Installation, chromium, running
 from tests.e2e.vscode.test_repairs import RENAMED, UNDEFINED
 from tests.e2e.vscode.test_rewrites import BASKET
 from tests.e2e.vscode.test_typing import STOCK
@@ -116,15 +116,19 @@ def main() -> None:
     media = EXTENSION / "media"
     media.mkdir(exist_ok=True)
     try:
-        with running(
-            Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
-            workspace=workspace,
-            data=directory / "data",
-            extensions=[EXTENSION / "dist" / "diffill.vsix", pack_ruff(directory)],
-            settings=SETTINGS,
-            environment=os.environ | environment | {"RUFF": find_ruff_bin()},
-            size=SIZE,
-        ) as window:
+        with (
+            chromium() as browser,
+            running(
+                Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
+                browser,
+                workspace=workspace,
+                data=directory / "data",
+                extensions=[EXTENSION / "dist" / "diffill.vsix", pack_ruff(directory)],
+                settings=SETTINGS,
+                environment=os.environ | environment | {"RUFF": find_ruff_bin()},
+                size=SIZE,
+            ) as window,
+        ):
             window.wait_until_ready()
             shoot(window, media)
     finally:

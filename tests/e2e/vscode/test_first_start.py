@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.e2e.vscode.installation import Installation, running
 from tests.e2e.vscode.workbench import Workbench
@@ -23,7 +24,7 @@ def programs(installation: Installation, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def bare(
-    installation: Installation, vsix: Path, programs: Path, tmp_path_factory: pytest.TempPathFactory
+    installation: Installation, browser: Browser, vsix: Path, programs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Workbench]:
     directory = tmp_path_factory.mktemp("bare")
     (directory / "one").mkdir()
@@ -33,6 +34,7 @@ def bare(
     workspace.write_text(json.dumps({"folders": [{"path": "one"}], "settings": settings}))
     with running(
         installation,
+        browser,
         workspace=workspace,
         data=tmp_path_factory.mktemp("data"),
         extensions=[vsix],

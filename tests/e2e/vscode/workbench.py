@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from playwright.sync_api import Page, Route, TimeoutError
+from playwright.sync_api import Page, TimeoutError
 from psutil import NoSuchProcess, Process
 
 GUARD_MS = 60_000
@@ -31,11 +31,20 @@ READ_DRAWN = """() => [...document.querySelectorAll(".view-line span")]
     .map(span => getComputedStyle(span, "::after").content)
     .filter(content => content !== "none" && content !== "normal")"""
 
+TURN_ON_SMOKE_TESTS = """document.addEventListener("readystatechange", () => {
+    const element = document.getElementById("vscode-workbench-web-configuration");
+    const configuration = JSON.parse(element.dataset.settings);
+    configuration.developmentOptions.enableSmokeTestDriver = true;
+    element.dataset.settings = JSON.stringify(configuration);
+}, {once: true})"""
+"""In one page, before VS Code starts: without it no tests run inside, and with it no window shows notifications."""
+EXTENSION_ID = "diffill.diffill"
+
 
 class Workbench:
     """The window of one VS Code."""
 
-    def __init__(self, page: Page, *, workspace: Path, server: Process, address: str) -> None:
+    def __init__(self, page: Page, *, workspace: Path, server: Process, address: str, logs: Path) -> None:
         self.page = page
         self.workspace = workspace
         """The `.code-workspace` file; its folders lie beside it."""
@@ -43,10 +52,10 @@ class Workbench:
         self.server = server
         """VS Code's own, whose children are the extensions' processes."""
         self.address = address
-        self.errors: list[str] = []
-        """What VS Code and its extensions complained of, in the words of the browser's console."""
+        self._logs = logs
+        self._console: list[str] = []
         page.set_default_timeout(GUARD_MS)
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: self._console.append(message.text) if message.type == "error" else None)
 
     def open_new(self, name: str, text: str, *, folder: str = "one") -> None:
         """Write a file of the workspace, open it and put the cursor into it."""
@@ -55,25 +64,26 @@ class Workbench:
 
     def open(self, name: str) -> None:
         """Open a file of the workspace and put the cursor into it."""
-        row = self.page.locator(".quick-input-list .monaco-list-row", has_text=name).first
         for patience_ms in (3_000, 6_000, GUARD_MS):  # a file that was just written may not be found yet
-            self.press("Escape", "Control+P")
-            self.page.locator(".quick-input-widget input").wait_for()
-            self.type(name, delay_ms=20)
             with contextlib.suppress(TimeoutError):
-                row.wait_for(timeout=patience_ms)
+                self._pick("Control+P", name, name, patience_ms=patience_ms)
                 break
-        self.press("Enter")
+            self.press("Escape")
         self.page.locator(f".tab.active[data-resource-name='{name}']").wait_for()
         self.page.locator(".monaco-editor .view-lines").last.click()
 
     def command(self, title: str) -> None:
         """Run a command from the palette."""
-        self.page.keyboard.press("F1")
-        self.page.locator(".quick-input-widget input").wait_for()
-        self.page.keyboard.type(title, delay=5)
-        self.page.locator(f".quick-input-list .monaco-list-row >> text={title}").first.wait_for()
-        self.page.keyboard.press("Enter")
+        self._pick("F1", f">{title}", title)
+
+    def _pick(self, key: str, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
+        """Open a list with a key, ask for an entry there and take it once it is the chosen one."""
+        box = self.page.locator(".quick-input-widget input").first
+        self.press(key)
+        box.fill(asked)
+        self.page.locator(".quick-input-list .monaco-list-row.focused", has_text=found).wait_for(timeout=patience_ms)
+        self.press("Enter")
+        box.wait_for(state="hidden")
 
     def type(self, text: str, *, delay_ms: float = 60) -> None:
         self.page.keyboard.type(text, delay=delay_ms)
@@ -98,6 +108,11 @@ class Workbench:
     def notifications(self) -> list[str]:
         return self.page.locator(".notification-list-item-message").all_text_contents()
 
+    def errors(self) -> list[str]:
+        """What VS Code says of the extension in the console, and what it and its server wrote into their log."""
+        logged = [line for path in self._logs.rglob("Diffill.log") for line in path.read_text("utf-8").splitlines()]
+        return [line for line in self._console if EXTENSION_ID in line] + [line for line in logged if "[error]" in line]
+
     def choose_action(self, title: str) -> None:
         """Take the first entry of the open menu of code actions, which has this title."""
         self.page.locator(".action-widget .monaco-list-row.focused", has_text=title).wait_for()
@@ -105,8 +120,7 @@ class Workbench:
 
     def answer(self, text: str) -> None:
         """Fill the open input box."""
-        self.page.locator(".quick-input-widget input").wait_for()
-        self.type(text, delay_ms=5)
+        self.page.locator(".quick-input-widget input").first.fill(text)
         self.press("Enter")
 
     def set_in_workspace(self, name: str, value: object) -> None:
@@ -158,9 +172,9 @@ class Workbench:
         for name in ("codeAutomationLog", "codeAutomationExit"):  # VS Code calls them when it runs tests
             page.expose_function(name, lambda *arguments: None)
         if payload:
-            page.route(lambda address: "payload=" in address, _turn_on_smoke_tests)
+            page.add_init_script(TURN_ON_SMOKE_TESTS)
         query = f"&payload={quote(json.dumps(payload))}" if payload else ""
-        window = Workbench(page, workspace=self.workspace, server=self.server, address=self.address)
+        window = Workbench(page, workspace=self.workspace, server=self.server, address=self.address, logs=self._logs)
         page.goto(f"{self.address}/?workspace={self.workspace}{query}")
         page.locator(".monaco-workbench .statusbar").wait_for()
         yield window
@@ -221,14 +235,6 @@ def server_command(environment: dict[str, str]) -> list[str]:
     """What `diffill.command` is set to for the server in another environment."""
     pairs = [f"{name}={value}" for name, value in environment.items()]
     return ["/usr/bin/env", *pairs, sys.executable, "-m", "diffill.lsp_server"]
-
-
-def _turn_on_smoke_tests(route: Route) -> None:
-    """In this one page: without it VS Code runs no tests inside, and with it no window shows notifications."""
-    response = route.fetch()
-    options = "developmentOptions&quot;:{"
-    body = response.text().replace(options, f"{options}&quot;enableSmokeTestDriver&quot;:true,")
-    route.fulfill(response=response, body=body)
 
 
 def _command_line(process: Process) -> list[str]:
