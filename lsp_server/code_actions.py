@@ -178,6 +178,11 @@ class CodeActions:
             raise JsonRpcContentModified("the document has changed; ask again")
         return Document(uri=task.uri, language=document.language, version=document.version, text=document.text)
 
+    @property
+    def are_ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._session.engine.ready() is not None
+
     async def work(
         self, task: Task, document: Document, on_attempt: Callable[[Attempt], None] = lambda attempt: None
     ) -> Repair | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcException, JsonRpcInternalError
 from pygls.lsp.server import LanguageServer
 
 from .client_log import ClientLogHandler
@@ -71,11 +71,15 @@ class Server(LanguageServer):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """One line in the log: what was raised and where. pygls would open a popup with the exception's text."""
+        """One line in the log: what was raised and where. pygls would open a popup with the exception's text.
+
+        A refusal is no error: whoever asked is told in the answer.
+        """
         cause = sys.exc_info()[1] or error  # pygls calls this while it handles the exception
         places = traceback.extract_tb(cause.__traceback__)
         place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
-        log.error("%s%s", type(cause).__name__, place)
+        refused = isinstance(cause, JsonRpcException) and not isinstance(cause, JsonRpcInternalError)
+        log.log(logging.INFO if refused else logging.ERROR, "%s%s", type(cause).__name__, place)
 
     def initialize(self, params: types.InitializeParams) -> None:
         """Note what is needed later."""

@@ -90,7 +90,7 @@ async def _inline_edits(actions: CodeActions, params: Any) -> dict[str, Any]:
 
     task = next_edit_task(plain(params))
     document = actions.snapshot(task)
-    found = await actions.work(task, document)
+    found = await actions.work(task, document) if actions.are_ready else None  # the editor asks, not the person
     if found is None:
         return {"edits": [], "elsewhere": []}
     others = [edit for there in found.elsewhere for edit in _in_place(actions, there.document, there.edits)]

@@ -33,7 +33,7 @@ export function activate(context: ExtensionContext): void {
   const log = window.createOutputChannel("Diffill", { log: true });
   const extension = new Extension(path.join(context.globalStorageUri.fsPath, "environment"), log);
   context.subscriptions.push(log, extension);
-  void extension.start(); // activation does not wait for a process
+  void extension.restart(); // activation does not wait for a process
 }
 
 class Extension implements Disposable {
@@ -44,6 +44,10 @@ class Extension implements Disposable {
   private readonly patience = new Patience();
   private readonly subscriptions: Disposable[];
   private server: Server | undefined;
+  /** The restart under way, or the last one. */
+  private restarting: Promise<void> = Promise.resolve();
+  /** The restart that waits for it. */
+  private waiting: Promise<void> | undefined;
 
   constructor(
     private readonly environment: string,
@@ -65,10 +69,28 @@ class Extension implements Disposable {
     ];
   }
 
+  /** Stop the server if there is one, and start it. Asked for twice at once it is done once: no second server is left. */
+  restart(): Promise<void> {
+    this.waiting ??= this.restartAfter(this.restarting);
+    this.restarting = this.waiting;
+    return this.waiting;
+  }
+
+  private async restartAfter(earlier: Promise<void>): Promise<void> {
+    this.status.update({ state: "loading", message: "starting" });
+    await this.stop(); // `earlier` may be waiting for its first answer
+    await earlier;
+    this.waiting = undefined;
+    await this.start();
+  }
+
   /** Start the server, or say in one place why that cannot be and what to do next. */
-  async start(): Promise<void> {
+  private async start(): Promise<void> {
     try {
       const command = await findServer(launchSettings(), this.environment);
+      if (this.waiting !== undefined) {
+        return; // something has changed meanwhile
+      }
       this.log.info(`starting ${command.program} (${command.origin})`);
       this.server = new Server(command, this.log, {
         onStatus: (status) => this.status.update(status),
@@ -80,11 +102,13 @@ class Extension implements Disposable {
       await this.server.start();
       this.focus(window.activeTextEditor);
     } catch (error) {
-      await this.explain(error as Error);
+      if (this.waiting === undefined) {
+        void this.explain(error as Error); // a message may stay unanswered for ever
+      }
     }
   }
 
-  async stop(): Promise<void> {
+  private async stop(): Promise<void> {
     const { server } = this;
     this.server = undefined;
     await server?.stop();
@@ -131,12 +155,6 @@ class Extension implements Disposable {
     if (this.server === server) {
       await this.restart();
     }
-  }
-
-  private async restart(): Promise<void> {
-    this.status.update({ state: "loading", message: "starting" });
-    await this.stop();
-    await this.start();
   }
 
   private async install(): Promise<void> {

@@ -90,9 +90,11 @@ export class Server implements Disposable {
     this.hasStarted = true;
   }
 
+  /** Also while it starts. */
   async stop(): Promise<void> {
+    const process = this.client.serverProcess;
     if (this.client.needsStop()) {
-      await this.client.stop().catch(() => undefined); // it is gone already
+      await this.client.stop().catch(() => process?.kill()); // it is gone already, or has not answered yet
     }
   }
 

@@ -40,6 +40,7 @@ QUIET_SETTINGS: dict[str, Any] = {
     "security.workspace.trust.enabled": False,
     "telemetry.telemetryLevel": "off",
     "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.editor.useModal": "off",
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
 }

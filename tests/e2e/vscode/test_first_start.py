@@ -54,11 +54,15 @@ def bare(
 def test_the_command_of_a_workspace_is_run_only_once_it_is_trusted(bare: Workbench) -> None:
     ran = bare.workspace.with_name("was-run")
     bare.wait_for_notification(NOT_INSTALLED)
+    bare.photograph("not installed")
     assert not ran.exists()
     bare.command("Workspaces: Manage Workspace Trust")
     bare.page.locator(".workspace-trust-editor .monaco-button", has_text="Trust").first.click()
     bare.wait_until(ran.exists)
+    bare.wait_for_notification("Diffill could not start.")
+    bare.command("Notifications: Clear All Notifications")
     bare.set_in_workspace("diffill.command", None)
+    bare.wait_for_notification(NOT_INSTALLED)
     bare.command("Notifications: Clear All Notifications")
 
 
@@ -68,10 +72,23 @@ def test_without_python_it_says_what_is_needed(bare: Workbench) -> None:
     bare.command("Notifications: Clear All Notifications")
 
 
-def test_without_a_network_nothing_is_left_half_done(bare: Workbench, programs: Path) -> None:
-    (programs / "python3").symlink_to(sys.executable)
+@pytest.mark.parametrize(
+    ("python", "reason"),
+    [
+        (f'exec {sys.executable} "$@"', ""),
+        ("echo 'OSError: [Errno 28] No space left on device' >&2; exit 1", "No space left on device"),
+    ],
+    ids=["no network", "full disk"],
+)
+def test_what_cannot_be_installed_leaves_nothing_half_done(
+    bare: Workbench, programs: Path, python: str, reason: str
+) -> None:
+    program = programs / "python3"
+    program.write_text(f"#!/bin/sh\n{python}\n")
+    program.chmod(0o755)
     bare.command("Diffill: Install or Repair the Server")
-    bare.wait_for_notification("Diffill was not installed: ")
+    bare.wait_for_notification(f"Diffill was not installed: {reason}")
     assert any("Without a network:" in text for text in bare.notifications())
     storage = bare.workspace.parent.parent.glob("data*/user/User/globalStorage/diffill.diffill/*")
     assert [path.name for path in storage if path.name.startswith("environment")] == []
+    bare.command("Notifications: Clear All Notifications")

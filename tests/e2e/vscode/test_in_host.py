@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.vscode.workbench import Workbench
 
 
+@pytest.mark.older
 def test_everything_holds_inside_the_extension_host(window: Workbench) -> None:
     results = window.run_inside(Path(__file__).parent / "in_host")
     assert len(results) > 1

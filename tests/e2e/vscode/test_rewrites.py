@@ -40,10 +40,12 @@ def ask_for_rewrite(window: Workbench, name: str) -> None:
     window.answer("rename count to size")
 
 
+@pytest.mark.older
 def test_it_is_shown_first_and_is_one_step_of_undo(window: Workbench, telling: ScriptedEngine) -> None:
     telling.answers.set({"return len(self.items)\n": METHOD.replace("count", "size")})
     ask_for_rewrite(window, "rewrite.py")
     window.wait_until(lambda: window.text(PREVIEW) == REWRITTEN.strip())
+    window.photograph("rewrite preview")
     window.press("Control+Enter")
     window.page.locator(PREVIEW).wait_for(state="detached")
     window.wait_until(lambda: window.text() == REWRITTEN.strip())

@@ -13,6 +13,12 @@ from diffill.cli.vscode_extension import PACKED
 from tests.command_line import run
 from tests.e2e.vscode.installation import Installation
 
+MOST_BYTES = 400_000
+
+
+def test_it_is_small(vsix: Path) -> None:
+    assert vsix.stat().st_size <= MOST_BYTES
+
 
 def test_it_is_installed_checked_and_taken_away(
     installation: Installation, engine: dict[str, str], vsix: Path, tmp_path: Path

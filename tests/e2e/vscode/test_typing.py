@@ -39,11 +39,12 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.parametrize("form", TEXTS)
+@pytest.mark.parametrize("form", ["lf", "crlf", pytest.param("emoji", marks=pytest.mark.older)])
 def test_tab_takes_the_ghost_text_and_the_file_is_right(window: Workbench, form: str) -> None:
     name, text = f"{form}.py", TEXTS[form]
     at_the_hole(window, name, text)
     shown = window.wait_for_ghost_text()
+    window.photograph(f"ghost text {form}")
     window.press("Tab")
     window.wait_for_no_ghost_text()
     line_end = "\r\n" if form == "crlf" else "\n"
@@ -55,6 +56,7 @@ def test_tab_takes_the_ghost_text_and_the_file_is_right(window: Workbench, form:
     assert squeezed(added) == squeezed(shown)
 
 
+@pytest.mark.older
 @pytest.mark.parametrize(("key", "part"), [("Control+ArrowRight", "word"), ("Control+Alt+ArrowRight", "line")])
 def test_a_part_is_taken(window: Workbench, key: str, part: str) -> None:
     at_the_hole(window, f"{part}.py")

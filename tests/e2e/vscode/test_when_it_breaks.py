@@ -31,6 +31,7 @@ def test_a_killed_engine_is_started_again(window: Workbench, engine: dict[str, s
     assert window.notifications() == []
 
 
+@pytest.mark.older
 def test_a_killed_server_is_started_again(window: Workbench) -> None:
     at_the_hole(window, "server.py")
     window.wait_for_ghost_text()
@@ -42,6 +43,13 @@ def test_a_killed_server_is_started_again(window: Workbench) -> None:
     assert window.wait_for_ghost_text().strip()
     assert window.save("server.py") == TYPED + ".\n"
     assert window.notifications() == []
+
+
+def test_restarted_twice_at_once_there_is_one_server(window: Workbench) -> None:
+    with window.new_server():
+        window.command("Diffill: Restart Server")
+        window.command("Diffill: Restart Server")
+    assert len(window.language_servers()) == 1
 
 
 @pytest.fixture
@@ -84,6 +92,7 @@ def test_an_engine_of_another_version_is_named(window: Workbench, usual: None, f
     window.set_in_workspace("diffill.command", server_command(foreign_engine))
     state = window.page.locator(FAILED)
     state.wait_for()
+    window.photograph("engine of another version")
     assert OTHER_VERSION in (state.get_attribute("aria-label") or "")
     window.press("Control+End")
     window.type("still = 1")
@@ -122,6 +131,7 @@ def test_a_server_that_keeps_stopping_is_left_down_with_one_message(window: Work
         window.wait_until_ready()
         kill_server(window)
         window.wait_until(lambda: bool(window.language_servers()) or has_given_up(window))
+    window.photograph("left down")
     assert len(window.notifications()) == 1
     assert window.language_servers() == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ TURN_ON_SMOKE_TESTS = """document.addEventListener("readystatechange", () => {
 }, {once: true})"""
 """In one page, before VS Code starts: without it no tests run inside, and with it no window shows notifications."""
 EXTENSION_ID = "diffill.diffill"
+ARTIFACTS = Path(__file__).parents[3] / "build" / "screenshots"
 
 
 class Workbench:
@@ -77,13 +79,16 @@ class Workbench:
         self._pick("F1", f">{title}", title)
 
     def _pick(self, key: str, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
-        """Open a list with a key, ask for an entry there and take it once it is the chosen one."""
-        box = self.page.locator(".quick-input-widget input").first
+        """Open a list with a key and choose from it."""
+        self.page.locator(".quick-input-widget").wait_for(state="hidden")  # that of the last command
         self.press(key)
-        box.fill(asked)
+        self.choose(asked, found, patience_ms=patience_ms)
+
+    def choose(self, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
+        """Ask the open list for an entry, and take it once it is the one that Enter takes."""
+        self.page.locator(".quick-input-widget input").first.fill(asked)
         self.page.locator(".quick-input-list .monaco-list-row.focused", has_text=found).wait_for(timeout=patience_ms)
         self.press("Enter")
-        box.wait_for(state="hidden")
 
     def type(self, text: str, *, delay_ms: float = 60) -> None:
         self.page.keyboard.type(text, delay=delay_ms)
@@ -107,6 +112,12 @@ class Workbench:
 
     def notifications(self) -> list[str]:
         return self.page.locator(".notification-list-item-message").all_text_contents()
+
+    def photograph(self, name: str) -> None:
+        """Keep what is on the screen."""
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        stem = "-".join(re.findall("[A-Za-z0-9.]+", name))
+        self.page.screenshot(path=ARTIFACTS / f"vscode-{stem}.png")
 
     def errors(self) -> list[str]:
         """What VS Code says of the extension in the console, and what it and its server wrote into their log."""
