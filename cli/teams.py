@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,20 +32,14 @@ def teams(path: Path, as_json: bool) -> None:
 
     from .training_bar import training_bar
 
-    with one_line(), contextlib.ExitStack() as stack:
+    @contextlib.contextmanager
+    def training(name: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+        click.echo(name, err=True)
+        with training_bar() as show:
+            yield show
 
-        def bars(name: str) -> tuple[Callable[[dict[str, Any]], None], Callable[[int], Callable[[Any], None]]]:
-            stack.close()  # those of the repository before
-            click.echo(name, err=True)
-            show = stack.enter_context(training_bar())
-
-            def on_cases(total: int) -> Callable[[Any], None]:
-                stack.close()
-                return stack.enter_context(case_bar(total))
-
-            return show, on_cases
-
-        report = tune_teams(read_config(path, TeamsConfig), bars)
+    with one_line():
+        report = tune_teams(read_config(path, TeamsConfig), training, case_bar)
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:

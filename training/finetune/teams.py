@@ -6,8 +6,10 @@ already is not done again.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,10 @@ REPORT_FILE = "teams.json"
 LINES = "lines"
 
 OnProgress = Callable[[dict[str, Any]], None]
-Bars = Callable[[str], tuple[OnProgress, Callable[[int], Callable[[Any], None]]]]
-"""Name of a repository → what is called with the trainer's records, and what is told the number of cases."""
+Training = Callable[[str], AbstractContextManager[OnProgress]]
+"""Name of a repository → around its training: what is called with the trainer's records."""
+Judging = Callable[[int], AbstractContextManager[Callable[[Any], None]]]
+"""Number of cases → around its gate: what is called with each."""
 
 
 class TeamsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,9 +86,7 @@ class TeamsReport(msgspec.Struct, frozen=True, kw_only=True):
     device: str
 
 
-def tune_teams(
-    config: TeamsConfig, bars: Bars = lambda name: (lambda record: None, lambda total: lambda result: None)
-) -> TeamsReport:
+def tune_teams(config: TeamsConfig, training: Training, judging: Judging) -> TeamsReport:
     """Tune and judge each; the report is written to `config.out` after every one of them.
 
     Raises:
@@ -93,7 +95,7 @@ def tune_teams(
     results: list[TeamResult] = []
     for name, repository in config.repositories.items():
         try:
-            results.append(_tune(config, name, repository, bars))
+            results.append(_tune(config, name, repository, training, judging))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         report = _report(config, results)
@@ -101,7 +103,7 @@ def tune_teams(
     return report
 
 
-def _tune(config: TeamsConfig, name: str, repository: Path, bars: Bars) -> TeamResult:
+def _tune(config: TeamsConfig, name: str, repository: Path, training: Training, judging: Judging) -> TeamResult:
     found = plan(
         FinetuneConfig(
             repository=repository,
@@ -115,12 +117,20 @@ def _tune(config: TeamsConfig, name: str, repository: Path, bars: Bars) -> TeamR
             seed=config.seed,
         )
     )
-    on_progress, on_cases = bars(name)
     out = config.out / name
-    trained = train(found, out, name, on_progress)
+    with training(name) as on_progress:
+        trained = train(found, out, name, on_progress)
     if trained is None or trained.ended_early:
         raise ValueError("the run was ended early; the same command goes on")
-    report = judge(found, out, trained.made, most=config.gate_cases, most_lines=config.line_cases, on_cases=on_cases)
+    with contextlib.ExitStack() as bars:
+        report = judge(
+            found,
+            out,
+            trained.made,
+            most=config.gate_cases,
+            most_lines=config.line_cases,
+            on_cases=lambda total: bars.enter_context(judging(total)),
+        )
     return result_of(name, report, trained.made.metrics)
 
 
