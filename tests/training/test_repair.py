@@ -137,6 +137,8 @@ def test_a_diagnostic_is_gone_and_no_new_one_came(tmp_path: Path) -> None:
     for harm in ("arena ", "area + other ", "area ) ", "are "):
         report = evaluate(tasks, lambda text, harm=harm: text.replace("are ", harm))  # type: ignore[misc]
         assert (report.rate, report.cleared) == (0.0, 0.0), harm
+    deleted = evaluate(tasks, lambda text: "")
+    assert (deleted.rate, deleted.cleared) == (0.0, 0.0), "what is gone has no fault, and was not repaired"
 
 
 def test_a_parser_judges_where_there_is_no_linter(tmp_path: Path) -> None:

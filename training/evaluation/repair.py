@@ -99,8 +99,8 @@ def judge_repair(
 ) -> Judgement:
     """Revise one region greedily, then run, lint or compare it.
 
-    A region with tests passes when they pass; one with a diagnostic when it is gone and no new one came; any other when
-    it is the expected text. Correct code passes when not a character has changed.
+    A region with tests passes when they pass; one with a diagnostic when it is gone, no new one came and the region was
+    not just deleted; any other when it is the expected text. Correct code passes when not a character has changed.
     """
     try:
         prompt = repair.region.prompt(repair.instruction, tokenizer)
@@ -179,7 +179,10 @@ def _judge(
 
 
 def _cleared(repair: Repair, text: str) -> bool | None:
-    """Whether every diagnostic that the expected text clears is gone and none is new; None when it clears none."""
+    """Whether every diagnostic that the expected text clears is gone and none is new; None when it clears none.
+
+    Code that is deleted has no fault either: where something should stand, nothing clears nothing.
+    """
     texts = [repair.document(region) for region in (repair.region.original, repair.expected, text)]
     diagnosed = diagnose(texts, repair.language)
     if diagnosed is None:
@@ -187,6 +190,8 @@ def _cleared(repair: Repair, text: str) -> bool | None:
     before, wanted, now = (collections.Counter(found.text for found in findings) for findings in diagnosed)
     if not (fault := before - wanted):
         return None
+    if repair.expected.strip() and not text.strip():
+        return False
     return not (now & fault) - wanted and not now - before
 
 
