@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
     arguments = parser.parse_args()
-    kept: dict[str, Any] = {"rows": [], "answers": []}
+    kept: dict[str, Any] = {"command": "python -m benchmarks.vscode_latency", "rows": [], "answers": []}
     if arguments.out.exists():
         kept = json.loads(arguments.out.read_text())
     directory = Path(tempfile.mkdtemp(prefix="dfl-"))
@@ -182,7 +182,8 @@ def main() -> None:
             kept["answers"].append({"ms": round(event.ms, 1), "source": event.source, "items": event.items})
     shutil.rmtree(directory, ignore_errors=True)
     kept["summary"] = summary(kept["rows"], kept["answers"])
-    arguments.out.write_text(json.dumps(kept) + "\n")
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in kept.items()]
+    arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(json.dumps(kept["summary"], indent=2))
 
 

@@ -20,21 +20,6 @@ export function launchSettings(): LaunchSettings {
   };
 }
 
-const SERVER_SETTINGS = [
-  "enable",
-  "exclude",
-  "mode",
-  "device",
-  "model",
-  "alternatives",
-  "confidence",
-  "delay",
-  "maxTokens",
-  "statistics",
-  "syntaxGuidance",
-  "logLevel",
-];
-
 /** Language ids with true or false; `*` stands for every language not named. */
 export type EnabledLanguages = Readonly<Record<string, boolean>>;
 
@@ -53,8 +38,7 @@ export async function setEnabled(language: string, enabled: boolean): Promise<vo
   await workspace.getConfiguration(SECTION).update("enable", languages, true);
 }
 
-/** Everything that the server reads, as `initializationOptions`. */
-export function serverSettings(): Record<string, unknown> {
-  const section = workspace.getConfiguration(SECTION);
-  return Object.fromEntries(SERVER_SETTINGS.map((name) => [name, section.get(name)]));
+/** The whole section, as `initializationOptions`; the server knows which settings are not for it. */
+export function serverSettings(): unknown {
+  return workspace.getConfiguration().get(SECTION);
 }
