@@ -15,6 +15,8 @@ _BOUNDS = (0.05, 0.15)
 """Nobody is kept waiting longer than that for the sake of a key that may come: it is felt (docs/benchmarks.md)."""
 _KEPT = 50
 _KEYS_LOOKED_AT = 4
+_EDITORS_WAIT = 0.25
+"""Seconds. A key that another one follows sooner says nothing about whether the editor asks after keys."""
 
 
 class TypingRhythm:
@@ -37,6 +39,8 @@ class TypingRhythm:
         now = self._clock()
         if 0 < now - self._last_key < _LONGEST_GAP:
             self._gaps.append(now - self._last_key)
+        if self._asked and not self._asked[-1] and now - self._last_key < _EDITORS_WAIT:
+            self._asked.pop()
         self._last_key = now
         self._asked.append(False)
 
@@ -51,7 +55,7 @@ class TypingRhythm:
 
     @property
     def is_asked_after_keys(self) -> bool:
-        """Whether most of the last keys were followed by a request: then the next one is likely to be, too."""
+        """Whether most of the last pauses brought a request: then the next one is likely to, too."""
         return sum(self._asked) >= _KEYS_LOOKED_AT - 1
 
     @property

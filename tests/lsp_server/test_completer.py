@@ -59,12 +59,15 @@ class Engine(ReadyClient):
 class Desk:
     """One person at one document, the cursor at its end or before what stands behind `|`."""
 
-    def __init__(self, engine: Engine, completions: InlineCompletions, documents: Documents, marked: str) -> None:
-        self.engine, self.completions, self.documents = engine, completions, documents
+    def __init__(self, engine: Engine, warm: WarmEngine, marked: str, settings: Settings) -> None:
+        self.now = 100.0
+        self.engine, self.documents = engine, Documents()
+        self.completions = InlineCompletions(self.documents, warm, "utf-16", clock=lambda: self.now)
+        self.completions.take_settings(settings)
         before, _, after = marked.partition("|")
         self.document = Document(uri=URI, language="python", version=1, text=before + after)
         self.cursor = len(before)
-        documents.open(self.document)
+        self.documents.open(self.document)
 
     def type(self, text: str, *, closes: str = "") -> None:
         self.documents.edit(self.document, Edit(start=self.cursor, end=self.cursor, text=text + closes))
@@ -90,7 +93,7 @@ class Desk:
 
 def at_desk(marked: str, scenario: Callable[[Desk], Awaitable[None]], settings: Settings | None = None) -> None:
     async def run() -> None:
-        engine, documents = Engine(), Documents()
+        engine = Engine()
 
         def connect() -> tuple[Client, Tokenizer]:
             return engine, TOKENIZER
@@ -99,10 +102,9 @@ def at_desk(marked: str, scenario: Callable[[Desk], Awaitable[None]], settings: 
         warm.start()
         while warm.ready() is None:
             await asyncio.sleep(0.001)
-        completions = InlineCompletions(documents, warm, "utf-16")
-        completions.take_settings(settings or Settings(delay=0))
-        await scenario(Desk(engine, completions, documents, marked))
-        completions.cancel_all()
+        desk = Desk(engine, warm, marked, settings or Settings(delay=0))
+        await scenario(desk)
+        desk.completions.cancel_all()
 
     asyncio.run(run())
 
@@ -199,6 +201,7 @@ def test_nothing_is_decoded_ahead_for_who_does_not_ask() -> None:
         for index, key in enumerate(KEYS * 3):
             desk.type(key)
             await asyncio.sleep(0)
+            desk.now += 0.5
             if index % 2:
                 await desk.ask()
         assert len(desk.engine.asked) == len(KEYS * 3) // 2

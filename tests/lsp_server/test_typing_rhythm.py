@@ -54,3 +54,19 @@ def test_pauses_to_think_do_not_count() -> None:
 
 def test_without_keys_it_knows_what_is_usual() -> None:
     assert 0 <= TypingRhythm(Clock()).wait("x") <= 0.5
+
+
+def test_who_types_fast_is_still_asked_for_in_pauses() -> None:
+    rhythm, clock = typed(0.3, keys=4)
+    assert not rhythm.is_asked_after_keys
+    for _ in range(3):  # Neovim asks once no key came for 200 ms
+        clock.now += 0.2
+        rhythm.asked()
+        for gap in (0.2, 0.1, 0.1, 0.1):
+            clock.now += gap
+            rhythm.key()
+    assert rhythm.is_asked_after_keys
+    for _ in range(3):
+        clock.now += 0.3  # nobody asks
+        rhythm.key()
+    assert not rhythm.is_asked_after_keys

@@ -8,6 +8,7 @@ return {
     'ruby', 'php', 'sh', 'bash', 'html', 'css', 'json', 'yaml', 'toml', 'lua', 'kotlin', 'scala', 'swift', 'sql', 'markdown',
   },
   root_dir = function(buffer) require('diffill.launch').start(buffer) end,
+  flags = { debounce_text_changes = 0 }, -- the server begins with an answer while Neovim still waits for the next key
   capabilities = require('diffill.capabilities').make(),
   handlers = {
     ['diffill/status'] = function(_, status, context) require('diffill.status').update(context.client_id, status) end,

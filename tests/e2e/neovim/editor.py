@@ -67,7 +67,7 @@ class Editor:
     socket: Path
     session: str
     _nvim: pynvim.Nvim = field(init=False)
-    _process: psutil.Process = field(init=False)
+    _process: psutil.Process | None = field(init=False, default=None)
 
     def start(self, *files: Path, before: str = "") -> None:
         """Open files; `before` is Lua that runs ahead of the person's configuration."""
@@ -78,8 +78,7 @@ class Editor:
         pairs = [f"{name}={value}" for name, value in environment.items()]
         self._tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(LINES), "env", *pairs, *command, *map(str, files))
         self._tmux("set-option", "-s", "escape-time", "0")
-        wait_for("Neovim's socket", self.socket.exists)
-        self._nvim = pynvim.attach("socket", path=str(self.socket))
+        self._nvim = wait_for("Neovim", self._reached)
         self._process = psutil.Process(self._nvim.eval("getpid()"))
 
     def open(self, file: Path) -> None:
@@ -96,10 +95,13 @@ class Editor:
 
     def close(self) -> None:
         """As the terminal's window is closed. The servers go with it: one that stayed would start an engine anew."""
-        servers = self._process.children() if self._process.is_running() else []
-        self._nvim.close()
+        processes: list[psutil.Process] = []
+        if self._process is not None:
+            self._nvim.close()
+            if self._process.is_running():
+                processes = [self._process, *self._process.children()]
         self._tmux("kill-server")
-        _, alive = psutil.wait_procs([self._process, *servers], timeout=HANG_GUARD_SECONDS)
+        _, alive = psutil.wait_procs(processes, timeout=HANG_GUARD_SECONDS)
         assert not alive, alive
 
     # As the person does
@@ -167,6 +169,13 @@ class Editor:
 
     def messages(self) -> str:
         return str(self.nvim.api.exec2("messages", {"output": True})["output"])
+
+    def _reached(self) -> pynvim.Nvim | None:
+        """A connection to it, once it listens: its socket is there a moment earlier."""
+        try:
+            return pynvim.attach("socket", path=str(self.socket))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
