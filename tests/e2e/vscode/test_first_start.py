@@ -76,7 +76,10 @@ def test_without_python_it_says_what_is_needed(bare: Workbench) -> None:
     ("python", "reason"),
     [
         (f'exec {sys.executable} "$@"', ""),
-        ("echo 'OSError: [Errno 28] No space left on device' >&2; exit 1", "No space left on device"),
+        (
+            "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1",
+            "OSError: [Errno 28] No space left on device",
+        ),
     ],
     ids=["no network", "full disk"],
 )

@@ -23,4 +23,3 @@ def test_every_step_shows_its_picture(window: Workbench) -> None:
         picture.wait_for()
         window.wait_until(lambda picture=picture: bool(picture.evaluate(LOADED)), about=step["id"])
         window.photograph(f"walkthrough {step['id']}")
-    window.command("View: Close Editor")

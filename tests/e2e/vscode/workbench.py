@@ -14,7 +14,7 @@ from urllib.parse import quote
 from playwright.sync_api import Page, TimeoutError
 from psutil import NoSuchProcess, Process
 
-GUARD_MS = 60_000
+GUARD_MS = 30_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
 READ_LINES = """selector => {
     const editors = [...document.querySelectorAll(selector)].filter(editor => editor.offsetParent !== null);
@@ -87,7 +87,8 @@ class Workbench:
     def choose(self, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
         """Ask the open list for an entry, and take it once it is the one that Enter takes."""
         self.page.locator(".quick-input-widget input").first.fill(asked)
-        self.page.locator(".quick-input-list .monaco-list-row.focused", has_text=found).wait_for(timeout=patience_ms)
+        row = self.page.locator(".quick-input-list .monaco-list-row.focused")
+        row.filter(has_text=re.compile(rf"^\s*{re.escape(found)}")).wait_for(timeout=patience_ms)
         self.press("Enter")
 
     def type(self, text: str, *, delay_ms: float = 60) -> None:

@@ -21,9 +21,9 @@ const tests = {
     assert.deepEqual(taken, []);
   },
 
-  "a word is taken from the front": () => takesPart("acceptNextWord"),
+  "a word is taken from the front": () => takesPart("acceptNextWord", "front1.py"),
 
-  "a line is taken from the front": () => takesPart("acceptNextLine"),
+  "a line is taken from the front": () => takesPart("acceptNextLine", "front2.py"),
 
   "ghost text is committed and undone in one step, in the second folder, with CRLF and an emoji": async () => {
     const editor = await open(1, "inside.py", `# 🧺 naïve\n${STOCK}`.replaceAll("\n", "\r\n"));
@@ -71,8 +71,8 @@ const tests = {
   },
 };
 
-async function takesPart(command) {
-  const editor = await open(0, `${command}.py`, STOCK);
+async function takesPart(command, name) {
+  const editor = await open(0, name, STOCK);
   await type(editor, "self.items");
   const before = editor.document.getText();
   await take(editor, `editor.action.inlineSuggest.${command}`);
