@@ -80,8 +80,8 @@ class {name}:
 """
 
 
-def measure(window: Workbench, seconds: float) -> Iterator[dict[str, Any]]:
-    """One row a key: milliseconds until other ghost text was on screen, None for none; was it typed through?"""
+def measure(window: Workbench, seconds: float) -> Iterator[tuple[float | None, bool]]:
+    """For each key: milliseconds until other ghost text was on screen, None for none; was it typed through?"""
     end = time.monotonic() + seconds
     page = window.page
     page.evaluate(WATCH)
@@ -100,7 +100,8 @@ def measure(window: Workbench, seconds: float) -> Iterator[dict[str, Any]]:
                     deadline = time.monotonic() + ANSWER_MS / 1000
                     while (felt := page.evaluate("() => window.felt"))["shown"] is None and time.monotonic() < deadline:
                         page.wait_for_timeout(15)
-                    yield {"ms": felt["shown"], "typed_through": felt["text"] == felt["before"][1:]}
+                    shown = None if felt["shown"] is None else round(felt["shown"], 1)
+                    yield shown, felt["text"] == felt["before"][1:]
                     page.wait_for_timeout(REST_MS)
                 window.press("Escape", "Enter", "Home", "Shift+End", "Delete")
 
@@ -114,13 +115,14 @@ def activation_ms(window: Workbench) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def summary(rows: list[dict[str, Any]], answers: list[dict[str, Any]]) -> dict[str, Any]:
-    shown = [row["ms"] for row in rows if row["ms"] is not None]
-    fresh = [row["ms"] for row in rows if row["ms"] is not None and not row["typed_through"]]
-    ours = [answer["ms"] for answer in answers if answer["items"]]
-    decoded = [answer["ms"] for answer in answers if answer["items"] and answer["source"] != "cache"]
+def summary(kept: dict[str, Any]) -> dict[str, Any]:
+    keys = list(zip(kept["ms"], kept["typed_through"], strict=True))
+    shown = [ms for ms, _ in keys if ms is not None]
+    fresh = [ms for ms, typed_through in keys if ms is not None and not typed_through]
+    ours = [ms for ms, _, items in kept["answers"] if items]
+    decoded = [ms for ms, source, items in kept["answers"] if items and source != "cache"]
     return {
-        "keys": len(rows),
+        "keys": len(keys),
         "shown": percentiles(shown),
         "shown_anew": percentiles(fresh),
         "server": percentiles(ours),
@@ -140,7 +142,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
     arguments = parser.parse_args()
-    kept: dict[str, Any] = {"command": "python -m benchmarks.vscode_latency", "rows": [], "answers": []}
+    kept: dict[str, Any] = {"activation_ms": [], "ms": [], "typed_through": [], "answers": []}
     if arguments.out.exists():
         kept = json.loads(arguments.out.read_text())
     directory = Path(tempfile.mkdtemp(prefix="dfl-"))
@@ -169,9 +171,10 @@ def main() -> None:
             ) as window,
         ):
             window.wait_until_ready()
-            kept["activation_ms"] = [*kept.get("activation_ms", []), activation_ms(window)]
-            for row in measure(window, arguments.seconds):
-                kept["rows"].append(row)
+            kept["activation_ms"].append(activation_ms(window))
+            for ms, typed_through in measure(window, arguments.seconds):
+                kept["ms"].append(ms)
+                kept["typed_through"].append(int(typed_through))
         status = run_json("engine", "status", **environment)
         kept["model"] = status.get("model")
         kept["vscode"] = VERSIONS[0]
@@ -179,9 +182,9 @@ def main() -> None:
         run("engine", "stop", **environment)
     for event in read_events(directory / "state" / "usage.jsonl"):
         if isinstance(event, Answered):
-            kept["answers"].append({"ms": round(event.ms, 1), "source": event.source, "items": event.items})
+            kept["answers"].append([round(event.ms, 1), event.source, event.items])
     shutil.rmtree(directory, ignore_errors=True)
-    kept["summary"] = summary(kept["rows"], kept["answers"])
+    kept["summary"] = summary(kept)
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in kept.items()]
     arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(json.dumps(kept["summary"], indent=2))

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from playwright.sync_api import Page, TimeoutError
 from psutil import NoSuchProcess, Process
 
-GUARD_MS = 30_000
+GUARD_MS = 60_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
 READ_LINES = """selector => {
     const editors = [...document.querySelectorAll(selector)].filter(editor => editor.offsetParent !== null);
