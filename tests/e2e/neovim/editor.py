@@ -110,6 +110,12 @@ class Editor:
         """Type characters."""
         self._tmux("send-keys", "-l", text)
 
+    def text_and_ghost(self, text: str) -> tuple[str, str]:
+        """Type at the end of a line; the ghost text that comes, and the line before it."""
+        self.text(text)
+        wait_for(f"{text!r} at the end of {self.line()!r}", lambda: self.line().endswith(text))
+        return self.wait_ghost(), self.line()
+
     def keys(self, *names: str) -> None:
         """Press keys, by tmux's names."""
         for name in names:
@@ -156,13 +162,30 @@ class Editor:
         return ""
 
     def wait_ghost(self) -> str:
-        return wait_for("ghost text", self.ghost)
+        """Ghost text that stays: between a key and what it sets off, the old one is still there."""
+        seen = [("", "")]
+
+        def staying() -> str:
+            seen.append((self.line(), self.ghost()))
+            return seen[-1][1] if seen[-1] == seen[-2] else ""
+
+        return wait_for("ghost text", staying)
+
+    # Each is one question: between two, a window may be closed.
 
     def lines(self) -> list[str]:
-        return list(self.nvim.current.buffer[:])
+        return list(self.nvim.api.buf_get_lines(0, 0, -1, True))
 
     def line(self) -> str:
-        return str(self.nvim.current.line)
+        return str(self.nvim.api.get_current_line())
+
+    def filetype(self) -> str:
+        return str(self.nvim.api.get_option_value("filetype", {"buf": 0}))
+
+    def cursor(self) -> tuple[int, int]:
+        """Line and column, as Neovim counts them."""
+        line, column = self.nvim.api.win_get_cursor(0)
+        return line, column
 
     def wait_line(self, expected: str) -> None:
         wait_for(f"the line {expected!r}, not {self.line()!r}", lambda: self.line() == expected, 20)

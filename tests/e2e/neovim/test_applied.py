@@ -28,7 +28,7 @@ def test_a_doubtful_repair_is_taken_back(open_editor: OpenEditor, scripted: Scri
     report(editor, "Property 'lenght' does not exist")
     editor.command("2")
     editor.command("Diffill fix")
-    wait_for("the diff", lambda: editor.nvim.current.buffer.options["filetype"] == "diff")
+    wait_for("the diff", lambda: editor.filetype() == "diff")
     editor.keys("y")
     wait_for("the repair", lambda: "  return a.length;" in editor.lines())
     report(editor, "Property 'length' does not exist either")

@@ -39,7 +39,7 @@ def said(editor: Editor, word: str) -> int:
 def health(editor: Editor) -> str:
     """What :checkhealth says."""
     editor.command("checkhealth diffill")
-    wait_for("the report", lambda: editor.nvim.current.buffer.options["filetype"] == "checkhealth")
+    wait_for("the report", lambda: editor.filetype() == "checkhealth")
     report = wait_for("its lines", lambda: "\n".join(editor.lines()) if len(editor.lines()) > 5 else "")
     editor.picture(f"health-{'bad' if 'ERROR' in report else 'good'}")
     return report
@@ -49,12 +49,11 @@ def test_the_engine_is_killed_in_mid_session(open_editor: OpenEditor, scripted: 
     scripted.answers.set({"app": "end(item)"})
     editor = open_editor(file, environment=scripted.environment)
     editor.keys("G", "o")
-    editor.text("self.items.app")
-    editor.wait_ghost()
+    editor.text_and_ghost("self.items.app")
     os.kill(run_json("engine", "status", **scripted.environment)["pid"], signal.SIGKILL)
     editor.keys("Escape", "o")
-    editor.text("print(self.items.app")
-    ghost, line = editor.wait_ghost(), editor.line()  # without another key: the request waits for the new engine
+    # Without another key: the request waits for the new engine.
+    ghost, line = editor.text_and_ghost("print(self.items.app")
     assert line == "        print(self.items.app"
     editor.keys("Tab")
     editor.wait_line(line + ghost)
@@ -103,8 +102,7 @@ def test_a_setting_of_the_wrong_type_is_named(open_editor: OpenEditor, file: Pat
     editor = open_editor(file, before="vim.lsp.config('diffill', { settings = { diffill = { mode = 7 } } })")
     wait_for("the message", lambda: "diffill.mode" in editor.messages())
     editor.keys("G", "o")
-    editor.text("self.items.app")
-    editor.wait_ghost()
+    editor.text_and_ghost("self.items.app")
 
 
 def test_health(open_editor: OpenEditor, file: Path) -> None:

@@ -34,8 +34,7 @@ def editor(window: Editor, file: Path) -> Editor:
     """Typed so far: the beginning of a statement, with ghost text after it."""
     window.open(file)
     window.keys("G", "o")
-    window.text("self.items.app")
-    window.wait_ghost()
+    window.text_and_ghost("self.items.app")
     return window
 
 
@@ -100,8 +99,7 @@ def test_beside_an_open_menu(window: Editor, file: Path) -> None:
     window.open(file)
     window.command("setlocal completeopt=menuone,noselect")
     window.keys("G", "o")
-    window.text("self.items.app")
-    ghost, line = window.wait_ghost(), window.line()
+    ghost, line = window.text_and_ghost("self.items.app")
     window.keys("C-n")
     wait_for("the menu", lambda: window.nvim.funcs.pumvisible())
     assert window.wait_ghost() == ghost
@@ -142,8 +140,7 @@ def test_a_storm_of_keys_loses_none(editor: Editor) -> None:
     editor.text(storm)
     editor.wait_line(line + storm)
     editor.keys("Enter")
-    editor.text("self.items.app")
-    editor.wait_ghost()
+    editor.text_and_ghost("self.items.app")
 
 
 def test_turned_off_and_on(editor: Editor) -> None:
@@ -162,8 +159,7 @@ def test_windows_line_ends_and_wide_characters(window: Editor, tmp_path: Path) -
     editor = window
     editor.open(file)
     editor.keys("G", "o")
-    editor.text("note = '🎉é'; self.items.app")
-    ghost, line = editor.wait_ghost(), editor.line()
+    ghost, line = editor.text_and_ghost("note = '🎉é'; self.items.app")
     assert "\r" not in ghost
     editor.keys("Tab")
     editor.wait_line(line + ghost)
@@ -193,8 +189,7 @@ def test_two_neovims_on_one_file(window: Editor, open_editor: OpenEditor, file: 
         editor.command("checktime")
         wait_for("the file as it is", lambda editor=editor: editor.lines() == file.read_text("utf-8").splitlines())
         editor.keys("G", "o")
-        editor.text("self.items.app")
-        ghost, line = editor.wait_ghost(), editor.line()
+        ghost, line = editor.text_and_ghost("self.items.app")
         editor.keys("Tab")
         editor.wait_line(line + ghost)
         editor.command("w")
@@ -208,8 +203,7 @@ def test_files_of_two_repositories_are_served_side_by_side(window: Editor, tmp_p
         file.write_text(STOCK, "utf-8")
         window.open(file)
         window.keys("G", "o")
-        window.text("self.items.app")
-        ghost, line = window.wait_ghost(), window.line()
+        ghost, line = window.text_and_ghost("self.items.app")
         window.keys("Tab")
         window.wait_line(line + ghost)
     roots = window.lua(
@@ -222,8 +216,7 @@ def test_in_a_file_that_is_only_read_it_is_shown_and_not_written(window: Editor,
     window.open(file)
     window.command("setlocal readonly")
     window.keys("G", "o")
-    window.text("self.items.app")
-    ghost, line = window.wait_ghost(), window.line()
+    ghost, line = window.text_and_ghost("self.items.app")
     window.keys("Tab")
     window.wait_line(line + ghost)
     window.command("w")
@@ -242,8 +235,7 @@ def test_in_a_text_that_cannot_be_changed_it_says_so(window: Editor, file: Path)
 def test_own_ghost_text_where_a_person_wants_it(open_editor: OpenEditor, file: Path) -> None:
     editor = open_editor(file, before="vim.g.diffill_ghost_text = 'own'")
     editor.keys("G", "o")
-    editor.text("self.items.app")
-    ghost, line = editor.wait_ghost(), editor.line()
+    ghost, line = editor.text_and_ghost("self.items.app")
     editor.keys("Tab")
     editor.wait_line(line + ghost)
 

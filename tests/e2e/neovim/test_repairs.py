@@ -28,7 +28,7 @@ def editor(window: Editor, tmp_path: Path) -> Editor:
 
 def preview(editor: Editor) -> list[str]:
     """The lines of the diff, once it is on the screen."""
-    wait_for("the diff", lambda: editor.nvim.current.buffer.options["filetype"] == "diff")
+    wait_for("the diff", lambda: editor.filetype() == "diff")
     return editor.lines()
 
 
@@ -73,7 +73,7 @@ def test_a_diff_that_is_left_changes_nothing(editor: Editor) -> None:
     editor.command("Diffill fix")
     preview(editor)
     editor.keys("n")
-    wait_for("the file's window", lambda: editor.nvim.current.buffer.options["filetype"] == "python")
+    wait_for("the file's window", lambda: editor.filetype() == "python")
     assert editor.lines() == FAULTY.splitlines()
 
 
@@ -114,11 +114,11 @@ def test_the_same_change_is_made_where_it_is_due(window: Editor, tmp_path: Path)
     window.keys("f", "w", "c", "w")
     window.text("wide")
     window.command("Diffill next-edit")
-    wait_for("the first place", lambda: tuple(window.nvim.current.window.cursor) == (2, 11) or window.messages())
-    assert tuple(window.nvim.current.window.cursor) == (2, 11), window.messages()
+    wait_for("the first place", lambda: window.cursor() == (2, 11) or window.messages())
+    assert window.cursor() == (2, 11), window.messages()
     window.picture("next-edit")
     window.command("Diffill next-edit")
-    wait_for("the second place", lambda: tuple(window.nvim.current.window.cursor) == (3, 10))
+    wait_for("the second place", lambda: window.cursor() == (3, 10))
     window.command("Diffill next-edit")
     expected = ["def area(wide, height):", "    size = wide * height", "    print(wide)", "    return size"]
     wait_for("all of it", lambda: window.lines() == expected)
