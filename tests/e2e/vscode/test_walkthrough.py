@@ -20,6 +20,6 @@ def test_every_step_shows_its_picture(window: Workbench) -> None:
     for step in WALKTHROUGH["steps"]:
         window.page.locator(".getting-started-step", has_text=step["title"]).click()
         picture = window.page.locator(".getting-started-media").get_by_alt_text(step["media"]["altText"], exact=True)
-        picture.wait_for()
+        picture.wait_for(state="attached")  # newer versions keep it for wide windows
         window.wait_until(lambda picture=picture: bool(picture.evaluate(LOADED)), about=step["id"])
         window.photograph(f"walkthrough {step['id']}")

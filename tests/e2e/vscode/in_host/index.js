@@ -14,6 +14,7 @@ const tests = {
     const registered = await commands.getCommands(true);
     const missing = manifest().contributes.commands.filter(({ command }) => !registered.includes(command));
     assert.deepEqual(missing, []);
+    await until(() => commands.executeCommand("diffill.stats").catch(() => undefined)); // the server is there
   },
 
   "no key binding takes Tab": () => {
