@@ -88,18 +88,27 @@ class Extension implements Disposable {
   private async start(): Promise<void> {
     try {
       const command = await findServer(launchSettings(), this.environment);
+      // A server that is being stopped still talks: its "ready" is not that of the next one.
+      const ifCurrent =
+        <Said>(show: (said: Said) => void) =>
+        (said: Said): void => {
+          if (this.server === server) {
+            show(said);
+          }
+        };
       if (this.waiting !== undefined) {
         return; // something has changed meanwhile
       }
       this.log.info(`starting ${command.program} (${command.origin})`);
-      this.server = new Server(command, this.log, {
-        onStatus: (status) => this.status.update(status),
-        onDocumentStatus: (status) => this.showDocumentStatus(status),
-        onAnswer: (milliseconds) => this.status.showLatency(milliseconds),
+      const server: Server = new Server(command, this.log, {
+        onStatus: ifCurrent((status) => this.status.update(status)),
+        onDocumentStatus: ifCurrent((status) => this.showDocumentStatus(status)),
+        onAnswer: ifCurrent((milliseconds) => this.status.showLatency(milliseconds)),
         onCrash: () => void this.startAgain(),
         onProblem: (message) => void window.showWarningMessage(`Diffill: ${message}`),
       });
-      await this.server.start();
+      this.server = server;
+      await server.start();
       this.focus(window.activeTextEditor);
     } catch (error) {
       if (this.waiting === undefined) {
