@@ -187,6 +187,7 @@ def test_our_own_requests_and_notifications(answers: Answers) -> None:
         client.protocol.notify("diffill/diagnostics", {"uri": URI, "diagnostics": []})
         item = {"insertText": found.items[0].insert_text, "command": {"arguments": found.items[0].command.arguments}}  # type: ignore[union-attr]
         client.protocol.notify("textDocument/didShowCompletion", {"item": item})
+        client.protocol.notify("textDocument/didShowInlineEdit", {"item": {}})
         client.protocol.notify("textDocument/didPartiallyAcceptCompletion", {"item": item, "acceptedLength": 1})
         area = types.TextDocumentItem("file:///area.py", "python", 1, "def area(width):\n    return width\n")
         client.text_document_did_open(types.DidOpenTextDocumentParams(area))
@@ -197,5 +198,24 @@ def test_our_own_requests_and_notifications(answers: Answers) -> None:
         for method in ("diffill/nextEdit", "textDocument/copilotInlineEdit"):
             due = await client.protocol.send_request_async(method, place)  # type: ignore[no-untyped-call]
             assert [(edit.text, edit.range.start.line) for edit in due.edits] == [("wide", 1)]
+
+    served(answers, scenario)
+
+
+def test_a_trace_is_switched_and_a_progress_cancelled(answers: Answers) -> None:
+    answers.set({"x = ": "1"})
+
+    async def scenario(client: LanguageClient) -> None:
+        told: list[types.LogTraceParams] = []
+        client.feature(types.LOG_TRACE)(lambda params: told.append(params))
+        document = opened(client, "x = ")
+        context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked)
+        asked = types.InlineCompletionParams(context, document, types.Position(0, 4))
+        for value, traces in ((types.TraceValue.Off, 0), (types.TraceValue.Messages, 1), (types.TraceValue.Off, 1)):
+            client.set_trace(types.SetTraceParams(value))
+            client.window_work_done_progress_cancel(types.WorkDoneProgressCancelParams("nobody's"))
+            assert await client.text_document_inline_completion_async(asked) is not None
+            assert len(told) == traces
+        assert told[0].message.startswith("inline completion, invoked")
 
     served(answers, scenario)
