@@ -22,8 +22,7 @@ RETRY_SECONDS = 30.0
 class Client(Protocol):
     """What is used of `diffill.model.client.EngineClient`."""
 
-    @property
-    def gone(self) -> bool: ...
+    on_restart: Callable[[], None]
 
     async def decode(
         self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None
@@ -71,8 +70,8 @@ class WarmEngine:
     def ready(self) -> tuple[Client, Tokenizer] | None:
         """What to decode with, or None. A failed engine is tried again, at most every `RETRY_SECONDS`.
 
-        One that ended, because nobody asked it anything for long, is started again: whoever asks waits, and the status
-        says so.
+        One that ended, killed or because nobody asked it anything for long, is started again by the client: whoever
+        asks waits, and the status says so.
         """
         if self.readiness.state == "failed":
             if self._clock() - self._failed_at >= RETRY_SECONDS:
@@ -80,8 +79,6 @@ class WarmEngine:
             return None
         if self._connected is None or not self._was_ready:
             return None
-        if self._connected[0].gone:
-            self.start()
         return self._connected
 
     async def _load(self) -> None:
@@ -91,6 +88,7 @@ class WarmEngine:
                 # Importing numpy and reading the vocabulary take too long for the loop that answers the editor.
                 self._connected = await asyncio.to_thread(self._connect)
             client, _ = self._connected
+            client.on_restart = self.start
             status = await client.wait_ready(self._on_status)
         except Exception as error:  # no fault of the engine may reach the editor as anything but a state
             self._failed_at = self._clock()

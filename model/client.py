@@ -65,11 +65,8 @@ class EngineClient:
         self._opening: asyncio.Task[Channel] | None = None
         self._delay = RestartDelay()
         self._adapter = FollowedAdapter(settings.adapter, settings.place, self._prepared)
-
-    @property
-    def gone(self) -> bool:
-        """Whether the engine that served us has ended. The next request starts another."""
-        return self._channel is not None and self._channel.closed
+        self.on_restart: Callable[[], None] = lambda: None
+        """Called when a request found that the engine which served us has ended, and another is being started."""
 
     async def decode(self, request: DecodeRequest, *, on_step: Callable[[Step], None] | None = None) -> DecodeResult:
         """Fill one span. Starts the engine, waits while it loads; cancelling the awaiting task cancels the request.
@@ -199,6 +196,8 @@ class EngineClient:
             # goes on and serves the next request.
             self._opening = asyncio.get_running_loop().create_task(self._open_or_start())
             self._opening.add_done_callback(self._opened)
+            if self._channel is not None:
+                self.on_restart()
         return await asyncio.shield(self._opening)
 
     def _opened(self, opening: asyncio.Task[Channel]) -> None:

@@ -33,7 +33,7 @@ def result_of(
 class ReadyClient:
     """All of `lsp_server.warm_engine.Client` but for `decode`."""
 
-    gone = False
+    on_restart: Callable[[], None] = staticmethod(lambda: None)
 
     async def wait_ready(self, on_status: Callable[[EngineStatus], None] | None = None) -> EngineStatus:
         return EngineStatus(state="ready", progress=1.0, detail="", model=None, pid=1, uptime_s=0.0, requests=0)

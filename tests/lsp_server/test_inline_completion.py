@@ -278,8 +278,12 @@ def test_the_engine_killed_during_a_completion() -> None:
         uri = client.open("x = ")
         request = client.start_request(METHOD, inline_params(uri, 0, 4))
         (engine,) = engine_processes(client)
+        seen = len(client.received)
         engine.kill()
         assert "error" not in client.answer(request)
+        del client.received[:seen]
+        client.wait_ready()
+        assert client.notifications("diffill/status")[0]["state"] == "loading"
         assert items(client, uri, 0, 4) == [("alpha(beta, gamma, delta)", at(0, 4))]
         assert [process.pid for process in engine_processes(client)] != [engine.pid]
         assert not client.notifications("window/showMessage")

@@ -136,12 +136,16 @@ def test_an_engine_killed_during_a_decode_is_restarted_and_the_request_repeated(
     monkeypatch.setenv("DIFFILL_FAKE_DELAY", "0.02")
 
     async def test(client: EngineClient) -> None:
+        restarts: list[int] = []
         first = await pid(client)
+        client.on_restart = lambda: restarts.append(first)
         tasks = [await running_decode(client, long_request()), asyncio.create_task(client.decode(long_request()))]
+        assert not restarts
         os.kill(first, signal.SIGKILL)
         for result in await asyncio.gather(*tasks):
             assert tokenizer().decode(unpack_ids(result.tokens)) == "word " * 40
         assert await pid(client) != first
+        assert restarts == [first]
 
     run(settings, test)
 
