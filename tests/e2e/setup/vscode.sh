@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real VS Code from npm alone: vscode.sh DESTINATION [code-server version] [node major]
 # 4.139.1 (VS Code 1.139) runs on node 24, 4.100.3 (VS Code 1.100) on node 20.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "tests/e2e/setup/vscode.sh: VS Code of code-server $version could not be had; the lines above say why" >&2' ERR
 setup=$(cd "$(dirname "$0")" && pwd)
 version=${2:-4.139.1} node_major=${3:-24}
 made=$(cat "$setup/vscode.sh" "$setup/spdlog.js" | cksum)
