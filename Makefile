@@ -16,7 +16,7 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore=tests/e2e/vscode --ignore=tests/e2e/neovim
+	$(BIN)/python -m pytest --ignore=tests/e2e/vscode --ignore=tests/e2e/neovim $(AGAIN)
 
 # Real editors, set up from package registries. Needs Node 20 or newer. Both at once: most of the time they wait for keys
 # and clocks.
@@ -24,7 +24,7 @@ e2e: editors extension
 	$(MAKE) --jobs=2 --keep-going --output-sync=line e2e-vscode e2e-neovim
 
 e2e-vscode e2e-neovim: e2e-%:
-	$(BIN)/python -m pytest tests/e2e/$*
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/$* tests/e2e/$* $(AGAIN)
 
 editors: install-dev
 	$(BIN)/python -m pip install --quiet --editable '.[e2e]'

@@ -12,24 +12,28 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from diffill.lsp_server.usage_log import Answered, read_events
-from tests.command_line import run, run_json
-from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS
-from tests.e2e.vscode.installation import Installation, chromium, running
+from tests.command_line import run_json
+from tests.e2e.vscode.alone import engine_directory, ready_window
+from tests.e2e.vscode.conftest import VERSIONS
 from tests.e2e.vscode.workbench import Workbench
 
 ANSWER_MS = 900
 """Without ghost text for so long, a key counts as unanswered."""
 REST_MS = 120
+SETTINGS = {
+    "diffill.confidence": 0,  # what is held back as too unlikely has no time on the screen
+    "diffill.nextEdit": False,
+    "editor.autoClosingBrackets": "never",
+    "editor.autoClosingQuotes": "never",
+    "editor.autoIndent": "none",
+}
 WATCH = """() => {
     const ghost = () => [...document.querySelectorAll(".ghost-text-decoration, .ghost-text")]
         .map(part => part.textContent).join("");
@@ -145,45 +149,17 @@ def main() -> None:
     kept: dict[str, Any] = {"activation_ms": [], "ms": [], "typed_through": [], "answers": []}
     if arguments.out.exists():
         kept = json.loads(arguments.out.read_text())
-    directory = Path(tempfile.mkdtemp(prefix="dfl-"))
-    environment = {"DIFFILL_RUNTIME_DIR": str(directory / "run"), "DIFFILL_STATE_DIR": str(directory / "state")}
-    (directory / "one").mkdir()
-    workspace = directory / "felt.code-workspace"
-    workspace.write_text(json.dumps({"folders": [{"path": "one"}], "settings": {}}))
-    try:
-        with (
-            chromium() as browser,
-            running(
-                Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
-                browser,
-                workspace=workspace,
-                data=directory / "data",
-                extensions=[EXTENSION / "dist" / "diffill.vsix"],
-                settings={
-                    "diffill.interpreter": sys.executable,
-                    "diffill.confidence": 0,  # what is held back as too unlikely has no time on the screen
-                    "diffill.nextEdit": False,
-                    "editor.autoClosingBrackets": "never",
-                    "editor.autoClosingQuotes": "never",
-                    "editor.autoIndent": "none",
-                },
-                environment=environment,
-            ) as window,
-        ):
-            window.wait_until_ready()
+    with engine_directory() as (directory, environment):
+        with ready_window(directory, name="felt", settings=SETTINGS, environment=environment) as window:
             kept["activation_ms"].append(activation_ms(window))
             for ms, typed_through in measure(window, arguments.seconds):
                 kept["ms"].append(ms)
                 kept["typed_through"].append(int(typed_through))
-        status = run_json("engine", "status", **environment)
-        kept["model"] = status.get("model")
+        kept["model"] = run_json("engine", "status", **environment).get("model")
         kept["vscode"] = VERSIONS[0]
-    finally:
-        run("engine", "stop", **environment)
-    for event in read_events(directory / "state" / "usage.jsonl"):
-        if isinstance(event, Answered):
-            kept["answers"].append([round(event.ms, 1), event.source, event.items])
-    shutil.rmtree(directory, ignore_errors=True)
+        for event in read_events(directory / "state" / "usage.jsonl"):
+            if isinstance(event, Answered):
+                kept["answers"].append([round(event.ms, 1), event.source, event.items])
     kept["summary"] = summary(kept)
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in kept.items()]
     arguments.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")

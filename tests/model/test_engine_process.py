@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -197,19 +197,19 @@ def test_a_directory_that_cannot_hold_a_socket_is_named(directory: Path) -> None
     assert f"cannot create {directory / 'file' / 'run'}" in refused(directory / "file" / "run")
 
 
-def test_without_a_log_it_says_so_once_and_serves(directory: Path) -> None:
-    place(directory).log.mkdir()
-    with running(directory, answer="x") as process, PlainClient(directory) as client:
-        client.decode(1, "x")
-        assert client.answer(1)["type"] == "decoded"
-        process.send_signal(signal.SIGTERM)
-        status, stderr = ends(process)
-    assert status == 0 and stderr.count("\n") == 1 and "running without a log" in stderr
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_log_on_a_full_disk_is_reported_once_and_it_serves(directory: Path) -> None:
-    place(directory).log.symlink_to("/dev/full")
+@pytest.mark.parametrize(
+    "obstruct",
+    [
+        pytest.param(lambda log: log.mkdir(), id="a directory"),
+        pytest.param(
+            lambda log: log.symlink_to("/dev/full"),
+            id="a full disk",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full"),
+        ),
+    ],
+)
+def test_without_a_log_it_says_so_once_and_serves(directory: Path, obstruct: Callable[[Path], None]) -> None:
+    obstruct(place(directory).log)
     with running(directory, answer="x") as process, PlainClient(directory) as client:
         client.decode(1, "x")
         assert client.answer(1)["type"] == "decoded"

@@ -33,3 +33,17 @@ if [ ! -x nvim-0.11 ]; then
   printf '#!/bin/sh\nVIMRUNTIME="%s" exec "%s" "$@"\n' "$runtime" "$binary" >nvim-0.11
   chmod +x nvim-0.11
 fi
+
+# Plugins that draw beside ours, from their repositories: no registry has them. Where those cannot be reached, their test is
+# skipped.
+plugin() { # NAME ADDRESS COMMIT
+  [ ! -e "plugins/$1/lua" ] || return 0
+  rm -rf "plugins/$1" && git init --quiet "plugins/$1"
+  if ! { GIT_TERMINAL_PROMPT=0 timeout 60 git -C "plugins/$1" fetch --quiet --depth 1 "$2" "$3" &&
+    git -C "plugins/$1" checkout --quiet FETCH_HEAD; }; then
+    echo "tests/e2e/setup/neovim.sh: $1 could not be had; its test will be skipped" >&2
+    rm -rf "plugins/$1"
+  fi
+}
+plugin nvim-cmp https://github.com/hrsh7th/nvim-cmp a1d504892f2bc56c2e79b65c6faded2fd21f3eca
+plugin blink.cmp https://github.com/saghen/blink.cmp b19413d214068f316c78978b08264ed1c41830ec

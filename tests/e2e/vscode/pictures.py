@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
-import os
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
 from ruff import find_ruff_bin
 
-from tests.command_line import run
-from tests.e2e.vscode.conftest import EDITORS, EXTENSION, VERSIONS, pack_ruff
-from tests.e2e.vscode.installation import Installation, chromium, running
+from tests.e2e.vscode.alone import engine_directory, ready_window
+from tests.e2e.vscode.conftest import EXTENSION, pack_ruff
 from tests.e2e.vscode.test_repairs import RENAMED, UNDEFINED
 from tests.e2e.vscode.test_rewrites import BASKET
 from tests.e2e.vscode.test_typing import STOCK
@@ -24,7 +18,6 @@ from tests.e2e.vscode.workbench import Workbench
 SIZE = (860, 400)
 COLOURS = 160
 SETTINGS = {
-    "diffill.interpreter": sys.executable,
     "breadcrumbs.enabled": False,
     "editor.minimap.enabled": False,
     "editor.fontSize": 15,
@@ -108,32 +101,15 @@ def shoot(window: Workbench, media: Path) -> None:
 
 
 def main() -> None:
-    directory = Path(tempfile.mkdtemp(prefix="dfl-"))
-    environment = {"DIFFILL_RUNTIME_DIR": str(directory / "run"), "DIFFILL_STATE_DIR": str(directory / "state")}
-    (directory / "one").mkdir()
-    workspace = directory / "shop.code-workspace"
-    workspace.write_text(json.dumps({"folders": [{"path": "one"}], "settings": {}}))
     media = EXTENSION / "media"
     media.mkdir(exist_ok=True)
-    try:
-        with (
-            chromium() as browser,
-            running(
-                Installation(directory=EDITORS / f"vscode-{VERSIONS[0]}"),
-                browser,
-                workspace=workspace,
-                data=directory / "data",
-                extensions=[EXTENSION / "dist" / "diffill.vsix", pack_ruff(directory)],
-                settings=SETTINGS,
-                environment=os.environ | environment | {"RUFF": find_ruff_bin()},
-                size=SIZE,
-            ) as window,
-        ):
-            window.wait_until_ready()
+    with engine_directory() as (directory, environment):
+        ruff = {"RUFF": find_ruff_bin()}
+        others = [pack_ruff(directory)]
+        with ready_window(
+            directory, name="shop", settings=SETTINGS, environment=environment | ruff, extensions=others, size=SIZE
+        ) as window:
             shoot(window, media)
-    finally:
-        run("engine", "stop", **environment)
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
