@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.e2e.vscode.workbench import Workbench
 ROOT = Path(__file__).parents[3]
 EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors"))
 EXTENSION = ROOT / "editor-extension" / "vscode"
+SOON_MS = 3_000
 VERSIONS = ("4.139.1", "4.100.3")
 
 
@@ -94,6 +95,19 @@ def window(
     ) as window:
         window.wait_until_ready()
         yield window
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was said when a test failed: messages are on the screen for some seconds only."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for window in item.funcargs.values():
+            if isinstance(window, Workbench):
+                report.sections.append(("Diffill.log", "\n".join(window.log()[-60:])))
+                window.page.locator("[id='status.notifications'] a").click(timeout=SOON_MS)
+                report.sections.append(("messages", "\n".join(window.notifications())))
+    return report
 
 
 @pytest.fixture(autouse=True)

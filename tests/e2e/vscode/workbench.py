@@ -120,9 +120,14 @@ class Workbench:
         stem = "-".join(re.findall("[A-Za-z0-9.]+", name))
         self.page.screenshot(path=ARTIFACTS / f"vscode-{stem}.png")
 
+    def log(self) -> list[str]:
+        """What the extension and its server wrote into their log, window by window."""
+        paths = sorted(self._logs.rglob("Diffill.log"), key=lambda path: path.stat().st_mtime)
+        return [line for path in paths for line in path.read_text("utf-8").splitlines()]
+
     def errors(self) -> list[str]:
         """What VS Code says of the extension in the console, and what it and its server wrote into their log."""
-        logged = [line for path in self._logs.rglob("Diffill.log") for line in path.read_text("utf-8").splitlines()]
+        logged = self.log()
         return [line for line in self._console if EXTENSION_ID in line] + [line for line in logged if "[error]" in line]
 
     def choose_action(self, title: str) -> None:
