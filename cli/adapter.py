@@ -12,7 +12,7 @@ from .options import adapter_directory, checkpoint_option, json_option
 from .problem import one_line
 
 if TYPE_CHECKING:
-    from diffill.model.adapter_manifest import Manifest
+    from diffill.model.adapter_manifest import Manifest, RehearsedData
     from diffill.model.adapter_store import AdapterStore
 
 workspace_option = click.option(
@@ -129,6 +129,7 @@ def check(name: str, checkpoint: Path | None, as_json: bool) -> None:
         "files": len(data.files),
         "edits": sum(data.edits.values()),
         "licences": data.licences,
+        "rehearsed": rehearsed_in_words(data.rehearsed),
         "secrets": data.secrets,
         "created": manifest.created,
         "better": is_better(manifest),
@@ -141,6 +142,12 @@ def check(name: str, checkpoint: Path | None, as_json: bool) -> None:
 def is_better(manifest: Manifest) -> bool:
     """What the gate has not measured is not better."""
     return manifest.gate is not None and manifest.gate.verdict == "better"
+
+
+def rehearsed_in_words(data: RehearsedData | None) -> str:
+    if data is None:
+        return "nothing"
+    return f"{data.rows} rows ({data.share:.0%} of all) of {len(data.files)} files of the {data.source}, {data.licence}"
 
 
 def gate_in_words(manifest: Manifest) -> str:

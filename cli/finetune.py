@@ -35,6 +35,14 @@ day = click.DateTime(["%Y-%m-%d"])
     "--max-minutes", type=click.FloatRange(0, min_open=True), default=45.0, show_default=True, help="Of training."
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Passes over the repository.")
+@click.option(
+    "--rehearsal",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.2,
+    show_default=True,
+    metavar="SHARE",
+    help="Of the rows: packages of Python's standard library, so that other code is not forgotten.",
+)
 @click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
 @click.option("--full", is_flag=True, help="Train all weights; --out gets a whole checkpoint in place of an adapter.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="2e-3, with --full 1e-4, by default.")
@@ -90,6 +98,7 @@ def finetune(
     until: datetime | None,
     max_minutes: float,
     epochs: int,
+    rehearsal: float,
     rank: int,
     full: bool,
     processes: int | None,
@@ -127,6 +136,7 @@ def finetune(
             since=since.date() if since else None,
             paths=paths,
             epochs=epochs,
+            rehearsal_share=rehearsal,
             minutes=max_minutes,
             device=choose_device(device)[0],
             lora=LoraConfig(rank=rank),
@@ -186,6 +196,8 @@ def _judge(found: Plan, out: Path, made: Provenance, most: int) -> GateReport | 
 
 def _preview(found: Plan) -> dict[str, Any]:
     """Everything that would be read, and why the rest would not; of secrets only where they are."""
+    from diffill.training.finetune.standard_library import LICENCE, NAME
+
     selection, estimate = found.selection, found.estimate()
     return {
         "trained_to": found.repository.trained_to,
@@ -198,6 +210,13 @@ def _preview(found: Plan) -> dict[str, Any]:
         "edits_by_kind": dict(Counter(pair.kind for pair in found.learned.pairs)),
         "refused_edits": dict(found.learned.refused.most_common()),
         "later_edits": len(found.judged.pairs),
+        "rehearsal": {
+            "share": found.config.rehearsal_share if found.rehearsal.documents else 0.0,
+            "files": len(found.rehearsal.documents),
+            "characters": found.rehearsal.characters,
+            "source": NAME,
+            "licence": LICENCE,
+        },
         "secrets": [f"{place.path}:{place.line}" for place in selection.secrets],
         "secrets_in_history": found.learned.secrets + found.judged.secrets,
         "estimate": {

@@ -47,6 +47,19 @@ class FileData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     edits: int = 0
 
 
+class RehearsedData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Code of others that was learned beside the repository's, so that it is not forgotten."""
+
+    source: str
+    licence: str
+    """SPDX expression."""
+    files: dict[str, int]
+    """Characters by path, below `source`."""
+    rows: int
+    share: float
+    """Of all rows that the run drew from."""
+
+
 class DataSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the adapter saw, without a character of it."""
 
@@ -66,6 +79,7 @@ class DataSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     refused_edits: dict[str, int]
     secrets: int
     """Places where something was masked."""
+    rehearsed: RehearsedData | None = None
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

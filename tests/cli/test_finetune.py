@@ -36,6 +36,8 @@ def test_a_preview_writes_nothing(team: Path, base: Path, tmp_path: Path) -> Non
     assert preview["files"].keys() == {"pkg/a.py"}
     assert preview["edits"] == sum(preview["edits_by_kind"].values()) > 0 and preview["later_edits"] == 1
     assert preview["estimate"]["steps"] > 0
+    assert (preview["rehearsal"]["share"], preview["rehearsal"]["licence"]) == (0.2, "PSF-2.0")
+    assert preview["rehearsal"]["files"] > 0
     assert preview["trained_to"] != preview["judged_to"]
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -50,6 +52,9 @@ def test_from_a_checkout_to_an_adapter_that_is_used(team: Path, base: Path, tmp_
     assert manifest["gate"]["passed"].keys() >= {"later commits", "public cases", "lines", "next hunk"}
     assert manifest["data"]["files"]["pkg/a.py"]["characters"] > 200
     assert manifest["data"]["files"]["pkg/a.py"]["edits"] > 0
+    rehearsed = manifest["data"]["rehearsed"]
+    assert rehearsed["rows"] > 0 and 0.05 < rehearsed["share"] < 0.4, "of so few rows about a fifth"
+    assert manifest["data"]["files"].keys() == {"pkg/a.py"}, "what is rehearsed counts apart"
     assert manifest["base"]["hash"] == first["base"]
     assert "compute_" not in json.dumps(manifest), "no code in it"
     assert done(*command, "--gate-cases", "2") == first, "a run that is done is not run again"
@@ -65,7 +70,8 @@ def test_from_a_checkout_to_an_adapter_that_is_used(team: Path, base: Path, tmp_
     (listed,) = done("adapter", "list")["adapters"]
     assert listed["name"] == installed and listed["used_in"] == [str(team)]
     assert [row["name"] for row in done("adapter", "forget", "pkg/a.py")["adapters"]] == [installed]
-    assert done("adapter", "forget", "pkg/b.py")["adapters"] == []
+    for other in ("pkg/b.py", *rehearsed["files"]):
+        assert done("adapter", "forget", other)["adapters"] == []
     assert done("adapter", "rollback", "--workspace", team)["used"] is None
     with private_directory() as directory:
         environment = {"DIFFILL_RUNTIME_DIR": str(directory), "DIFFILL_CHECKPOINT": str(base)}

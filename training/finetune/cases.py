@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from ..spans import syntax_nodes
 from .edits import WHOLE_FILE, judged_repairs
 from .repository import Repository
 from .selection import select
+from .standard_library import measured_modules
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -118,8 +118,7 @@ def later_measures(plan: Plan, most: int, most_lines: int | None = None) -> list
 
 def public_measures(cases: Path | None, most: int, seed: int) -> list[Measure]:
     """What must not be forgotten. Raises ValueError when a task file cannot be read."""
-    library = Path(sysconfig.get_path("stdlib"))
-    texts = {path.name: path.read_text("utf-8", errors="replace") for path in sorted(library.glob("*.py"))}
+    texts = measured_modules()
     places = [(name, index) for name, text in texts.items() for index in lines_worth_asking(text)]
     chosen = random.Random(seed).sample(places, min(most, len(places)))
     known = hole_measure(STANDARD_LIBRARY, [line_hole(name, texts[name], index) for name, index in chosen])

@@ -25,6 +25,7 @@ from diffill.model.adapter_manifest import (
     GateResult,
     Manifest,
     Provenance,
+    RehearsedData,
 )
 from diffill.model.checkpoint import load_checkpoint, save_checkpoint
 from diffill.model.tokenizer import Tokenizer
@@ -32,9 +33,14 @@ from diffill.model.tokenizer import Tokenizer
 from ..corpus.documents import write_beside
 from ..history import HISTORY_FILE
 from ..lora import FACTORS_FILE, LoraConfig
+from ..packing import load_rows
 from ..trainer import METRICS_FILE
 from .plan import Plan, edits_by_path
+from .rehearsal import REHEARSED
+from .standard_library import LICENCE, NAME
 
+ROWS = "rows"
+"""Where a run keeps them, below its `work`."""
 TUNED_FILE = "tuned.json"
 """Beside a whole checkpoint, what the manifest is to an adapter."""
 
@@ -46,7 +52,7 @@ def package(plan: Plan, work: Path, out: Path, name: str) -> Provenance:
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         tool_version=importlib.metadata.version("diffill"),
         base=base_of(plan.config.base),
-        data=_summary(plan),
+        data=_summary(plan, work / ROWS),
         config=msgspec.json.decode(msgspec.json.encode(plan.config, enc_hook=str)),
         metrics=_metrics(work),
     )
@@ -90,7 +96,7 @@ def _write(out: Path, made: Provenance) -> None:
     write_beside(out / name, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
 
 
-def _summary(plan: Plan) -> DataSummary:
+def _summary(plan: Plan, rows: Path) -> DataSummary:
     selection, edits = plan.selection, edits_by_path(plan.learned.pairs)
     characters = {document.path: len(document.text) for document in selection.documents}
     return DataSummary(
@@ -106,6 +112,21 @@ def _summary(plan: Plan) -> DataSummary:
         edits=dict(Counter(pair.kind for pair in plan.learned.pairs)),
         refused_edits=dict(plan.learned.refused),
         secrets=len(selection.secrets) + len(plan.learned.secrets),
+        rehearsed=_rehearsed(plan, rows),
+    )
+
+
+def _rehearsed(plan: Plan, rows: Path) -> RehearsedData | None:
+    shards = {path.name: len(load_rows(path)) for path in rows.glob("train-*")}
+    others = sum(count for name, count in shards.items() if name.endswith(REHEARSED))
+    if not others:
+        return None
+    return RehearsedData(
+        source=NAME,
+        licence=LICENCE,
+        files={document.path: len(document.text) for document in plan.rehearsal.documents},
+        rows=others,
+        share=round(others / sum(shards.values()), 4),
     )
 
 

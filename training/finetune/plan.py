@@ -23,8 +23,10 @@ from ..edits.change import split_lines
 from ..examples import Example, ExampleConfig, examples_of, infill_example
 from ..followers import followers_worth_starting
 from ..lora import LoraConfig
+from ..packing import Rows
 from .cases import texts_of
 from .edits import Mined, judged_edits, judged_lines, learned_edits
+from .rehearsal import Rehearsal, rehearsal
 from .repository import Repository
 from .selection import Selection, select
 
@@ -71,6 +73,8 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
+    rehearsal_share: float = 0.2
+    """Share of the rows that hold code of others; see `rehearsal`."""
     processes: int | None = None
     """On a CPU, each with a core and a copy of the weights of its own; None: what the machine has room for."""
     compile: bool | None = None
@@ -89,8 +93,14 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         for name in ("epochs", "minutes", "rows_per_step", "save_every", "processes"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive")
-        if not 0.0 <= self.edit_share < 1.0:
-            raise ValueError(f"edit_share: {self.edit_share} is not in [0, 1)")
+        for name in ("edit_share", "rehearsal_share"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not in [0, 1)")
+
+    @property
+    def rehearsed(self) -> float:
+        """Rehearsed rows for each of the team's."""
+        return self.rehearsal_share / (1.0 - self.rehearsal_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +112,7 @@ class Plan:
     selection: Selection
     learned: Mined
     judged: Mined
+    rehearsal: Rehearsal
 
     @property
     def fingerprint(self) -> str:
@@ -113,7 +124,7 @@ class Plan:
             msgspec.json.encode(config, enc_hook=str),
             self.repository.trained_to,
             self.repository.judged_to,
-            [(document.path, document.text) for document in self.selection.documents],
+            [(document.path, document.text) for document in (*self.selection.documents, *self.rehearsal.documents)],
         )
         return hashlib.sha256(msgspec.msgpack.encode(decides)).hexdigest()
 
@@ -129,6 +140,12 @@ class Plan:
         made += self._edit_examples(generator.sample(self.learned.pairs, most), tokenizer, generator)
         generator.shuffle(made)
         return made
+
+    def rehearsed_rows(self, tokenizer: Tokenizer, epoch: int, team_rows: int) -> Rows:
+        """Of code of others, their share beside so many rows of the team's."""
+        config, generator = self.config, random.Random(f"rehearsal {self.config.seed} {epoch}")
+        count = int(team_rows * config.rehearsed + generator.random())  # the share holds on the mean of few rows, too
+        return self.rehearsal.rows(count, config.row_length, tokenizer, config.examples, generator)
 
     def judged_examples(self, tokenizer: Tokenizer) -> list[Example]:
         """Lines that later commits wrote, as holes, and their edits."""
@@ -182,7 +199,7 @@ class Plan:
             for document in self.selection.documents
         )
         tokens = config.epochs * TOKENS_OF_EXAMPLE * (examples + self._edits_of_epoch(examples))
-        return math.ceil(tokens / config.row_length)
+        return math.ceil(tokens / config.row_length * (1.0 + (config.rehearsed if self.rehearsal.documents else 0.0)))
 
     def _minutes_alone(self) -> float:
         parameters = self._parameters(ModelConfig.load(self.config.base))
@@ -241,7 +258,16 @@ def plan(config: FinetuneConfig) -> Plan:
         selection=selection,
         learned=learned_edits(repository, selection, since=config.since, seed=config.seed, measured=measured),
         judged=judged_edits(repository, selection),
+        rehearsal=_rehearsal(config, selection, measured),
     )
+
+
+def _rehearsal(config: FinetuneConfig, selection: Selection, measured: BenchmarkWindows) -> Rehearsal:
+    """As much as all epochs take, if there is so much."""
+    if not config.rehearsal_share:
+        return Rehearsal()
+    learned = BenchmarkWindows.of_texts(document.text for document in selection.documents)
+    return rehearsal(config.epochs * config.rehearsed * selection.characters, kept_out=[measured, learned])
 
 
 def edits_by_path(pairs: list[EditPair]) -> Counter[str]:

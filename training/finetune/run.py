@@ -22,13 +22,14 @@ from ..followers import followers
 from ..history import History
 from ..joint import JointConfig, JointStage
 from ..lora import FACTORS_FILE, LoraWeights
-from ..packing import pack, save_rows
+from ..packing import load_rows, pack, save_rows
 from ..processes import Processes, leads
 from ..row_store import RowStore
 from ..trained_weights import AllWeights, TrainedWeights
 from ..trainer import METRICS_FILE, Trainer
-from .package import note_gate, package, seconds_spent
+from .package import ROWS, note_gate, package, seconds_spent
 from .plan import NOISY_LENGTH, Plan
+from .rehearsal import REHEARSED
 
 if TYPE_CHECKING:
     from ..evaluation.gate import GateReport
@@ -64,7 +65,7 @@ def train(
     with _alone(work) if leads() else contextlib.nullcontext():
         if leads():
             _same_plan(work, plan)
-            _write_rows(work / "rows", plan)
+            _write_rows(work / ROWS, plan)
         processes.meet()
         metrics = work / METRICS_FILE
         budget = 60.0 * plan.config.minutes - seconds_spent(metrics)
@@ -127,7 +128,7 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
     return JointConfig(
         start=start,
         out=work,
-        rows=work / "rows",
+        rows=work / ROWS,
         name=name,
         seconds=seconds,
         device=config.device,
@@ -160,12 +161,12 @@ def _minutes_spent(work: Path) -> float:
 
 def _rows_left(work: Path, plan: Plan) -> int:
     """Of all epochs."""
-    whole = len(RowStore(work / "rows", seed=plan.config.seed))
+    whole = len(RowStore(work / ROWS, seed=plan.config.seed))
     return max(0, whole - History.of(work, JointStage.name).rows)
 
 
 def _write_rows(directory: Path, plan: Plan) -> None:
-    """Packed once; what is there already is kept, and checked when it is read."""
+    """Packed once, the team's apart from others'; what is there already is kept, and checked when it is read."""
     config, tokenizer = plan.config, Tokenizer.load(plan.config.base)
     directory.mkdir(exist_ok=True)
     if not (directory / "held-out").exists():
@@ -176,6 +177,9 @@ def _write_rows(directory: Path, plan: Plan) -> None:
         path = directory / f"train-{epoch:03d}"
         if not path.exists():
             save_rows(path, pack(plan.learned_examples(tokenizer, epoch), config.row_length))
+        beside = directory / f"{path.name}{REHEARSED}"
+        if not beside.exists() and len(rows := plan.rehearsed_rows(tokenizer, epoch, len(load_rows(path)))):
+            save_rows(beside, rows)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -100,7 +100,7 @@ def select(
         )
         if reason is None:
             text = _decoded(repository.read(file))
-            reason = "not UTF-8" if text is None else _refusal(file.path, text, selection)
+            reason = "not UTF-8" if text is None else file_refusal(file.path, text, selection.licensed)
         if text is not None and reason is None:
             selection.secrets += [Place(path=str(file.path), line=line) for line in secret_lines(text)]
             document = Document(
@@ -140,11 +140,15 @@ def _refusal_unread(repository: Repository, file: TrackedFile) -> str | None:
     return "size" if file.size > LARGEST_MEMBER else None
 
 
-def _refusal(path: PurePosixPath, text: str, selection: Selection) -> str | None:
-    """The looks of the corpus, but for those that only a public corpus needs."""
+def file_refusal(path: PurePosixPath, text: str, licensed: Callable[[str], bool]) -> str | None:
+    """The looks of the corpus, but for those that only a public corpus needs.
+
+    Args:
+        licensed: see `Selection.licensed`.
+    """
     language = language_of(path.suffix, text)
     reason = refusal_by_path(SourceFile(path=path, language=language, text=text))
-    if reason is None and not selection.licensed(text):
+    if reason is None and not licensed(text):
         reason = "licence"
     reason = reason or refusal_by_text(strip_licence_header(text))
     if reason is None and (language == "python" or language in GRAMMARS) and not parses(text, language):

@@ -43,6 +43,8 @@ class TeamsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     minutes: float = 45.0
     """Of training, for each repository."""
     epochs: int = 6
+    rehearsal_share: float = 0.2
+    """See `FinetuneConfig.rehearsal_share`."""
     line_cases: int = 300
     """Lines of later commits, which the goal is about."""
     gate_cases: int = 100
@@ -111,6 +113,7 @@ def _tune(config: TeamsConfig, name: str, repository: Path, training: Training, 
             until=config.until,
             minutes=config.minutes,
             epochs=config.epochs,
+            rehearsal_share=config.rehearsal_share,
             cases=config.cases,
             device=config.device,
             processes=config.processes,
