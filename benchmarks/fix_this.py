@@ -1,6 +1,7 @@
 """What `Fix this` offers on faults put into files that the model has not seen, and whether the tool agrees.
 
-    python -m benchmarks.fix_this REPOSITORY|FAULTS.jsonl.gz [--count 100] [--seed 0] [--outcomes FILE] [--json]
+    python -m benchmarks.fix_this REPOSITORY|FAULTS.jsonl.gz [--count 100] [--seed 0] [--no-syntax-guidance]
+                                                  [--outcomes FILE] [--json]
 
 Every fault is one change to one file after which a tool reports something that it did not report before: ruff for
 Python, the grammar for JavaScript. A repository gets faults of eight kinds here; FAULTS is what `diffill corpus
@@ -204,16 +205,16 @@ async def inject_all(repository: Path, count: int, seed: int) -> list[Injected]:
     return injected
 
 
-async def measure(injected: list[Injected], kept: Path | None) -> dict[str, object]:
+async def measure(injected: list[Injected], kept: Path | None, guided: bool) -> dict[str, object]:
     settings = EngineSettings.from_environment()
     client, tokenizer = EngineClient(settings), Tokenizer.load(settings.checkpoint)
     model = (await client.wait_ready()).model
     name = f"{model.name} {model.hash}" if model else ""
-    writer = Model(engine=client, tokenizer=tokenizer)
+    writer = Model(engine=client, tokenizer=tokenizer, guided=guided)
     known = [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept and kept.exists() else []
     rows: list[dict[str, object]] = []
     for case in track(injected, console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        key = hashlib.sha256(f"{name}\0{case.fault.instruction}\0{case.text}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{name}\0{guided}\0{case.fault.instruction}\0{case.text}".encode()).hexdigest()[:16]
         row = next((row for row in known if row["key"] == key), None)
         if row is None:
             row = {"key": key, **await attempt(case, writer)}
@@ -273,13 +274,13 @@ def summary(rows: list[dict[str, object]]) -> dict[str, object]:
     }
 
 
-async def run(source: Path, count: int, seed: int, kept: Path | None) -> dict[str, object]:
+async def run(source: Path, count: int, seed: int, kept: Path | None, guided: bool) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as directory:
         if source.is_dir():
             injected = await inject_all(source, count, seed)
         else:
             injected = await read_faults(source, count, seed, Path(directory))
-        return await measure(injected, kept)
+        return await measure(injected, kept, guided)
 
 
 def main() -> None:
@@ -288,9 +289,11 @@ def main() -> None:
     parser.add_argument("--outcomes", type=Path, help="Keep every outcome there, a line each.")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-syntax-guidance", action="store_true", help="Answers are not mended in the engine.")
     parser.add_argument("--json", action="store_true", help="One JSON document on standard output, with every case.")
     arguments = parser.parse_args()
-    report = asyncio.run(run(arguments.source, arguments.count, arguments.seed, arguments.outcomes))
+    guided = not arguments.no_syntax_guidance
+    report = asyncio.run(run(arguments.source, arguments.count, arguments.seed, arguments.outcomes, guided))
     if not arguments.json:
         del report["cases"]
     show(report, as_json=arguments.json)

@@ -1,11 +1,12 @@
 """What syntax-guided decoding changes: completions with and without it, at the same places, in every mode.
 
     python -m benchmarks.syntax_guidance REPOSITORY... [--count 200] [--seed 0] [--mode verify] [--mode diffusion]
-                                          [--outcomes FILE] [--read FILE] [--json]
+                                          [--candidates 1] [--outcomes FILE] [--read FILE] [--json]
 
 Places are those of `completion_quality`; the four ways take turns at each. *Written* is what the engine answers, up to
 the end of its span; *shown* what is left of it by the rules of the server, or nothing. *No worse*: a fresh parse of the
-whole file counts no more errors than with the hole; *parses*: it counts none.
+whole file counts no more errors than with the hole; *parses*: it counts none. Several candidates are asked for as when
+a person goes through alternatives; *others* are all but the first.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 
+import msgspec
 from rich.console import Console
 from rich.progress import track
 
@@ -60,9 +62,15 @@ class Outcome:
     forward_passes: int
     ms: float
     model: str
+    others_written: tuple[int, ...] = ()
+    """Errors with each further answer."""
+    others_shown: tuple[int, ...] = ()
+    """The same with each further distinct text that would be shown."""
 
 
-async def run(chosen: list[Case], tokenizer: Tokenizer, modes: list[Mode], console: Console) -> list[Outcome]:
+async def run(
+    chosen: list[Case], tokenizer: Tokenizer, modes: list[Mode], candidates: int, console: Console
+) -> list[Outcome]:
     """Ask for every case in every way, the way that begins changing from case to case."""
     client = EngineClient(EngineSettings.from_environment())
     outcomes = []
@@ -74,7 +82,9 @@ async def run(chosen: list[Case], tokenizer: Tokenizer, modes: list[Mode], conso
         for number, case in enumerate(track(chosen, "completing", console=console)):
             turn = number % len(ways)
             for mode, guided in ways[turn:] + ways[:turn]:
-                outcome = await _ask(case, client, tokenizer, mode=mode, guided=guided, model=status.model.hash)
+                outcome = await _ask(
+                    case, client, tokenizer, mode=mode, guided=guided, candidates=candidates, model=status.model.hash
+                )
                 if outcome is not None:
                     outcomes.append(outcome)
     finally:
@@ -83,20 +93,37 @@ async def run(chosen: list[Case], tokenizer: Tokenizer, modes: list[Mode], conso
 
 
 async def _ask(
-    case: Case, client: EngineClient, tokenizer: Tokenizer, *, mode: Mode, guided: bool, model: str
+    case: Case,
+    client: EngineClient,
+    tokenizer: Tokenizer,
+    *,
+    mode: Mode,
+    guided: bool,
+    candidates: int,
+    model: str,
 ) -> Outcome | None:
     language = language_of(Path(case.path))
     document = Document(uri=Path(case.path).absolute().as_uri(), language=language, version=1, text=case.text)
     window = document.window(case.offset)
-    question = ask(window, case.offset, tokenizer=tokenizer, mode=mode, guided=guided)
+    question = ask(
+        window,
+        case.offset,
+        tokenizer=tokenizer,
+        mode=mode,
+        guided=guided,
+        candidates=candidates,
+        invoked=candidates > 1,
+    )
     if question is None:
         return None
     began = time.perf_counter()
     result = await client.decode(question.request)
     seconds = time.perf_counter() - began
-    written = question.written(unpack_ids(result.tokens), tokenizer)
+    written = [question.written(unpack_ids(answer.tokens), tokenizer) for answer in result.answers()]
+    errors = [_errors(case, text[: end_of(text, question.span, finished=True)], language) for text in written]
     completions = question.read(result, tokenizer)
-    text = completions[0].text if completions else ""
+    own = question.read(msgspec.structs.replace(result, alternatives=()), tokenizer)
+    text = own[0].text if own else ""
     return Outcome(
         path=case.path,
         offset=case.offset,
@@ -105,16 +132,18 @@ async def _ask(
         kind=question.span.kind,
         finish=result.finish,
         errors_before=_errors(case, "", language),
-        errors_written=_errors(case, written[: end_of(written, question.span, finished=True)], language),
+        errors_written=errors[0],
         shown=bool(text),
         errors_shown=_errors(case, text, language),
-        offered=bool(completions) and chance(completions[0]) >= Settings().confidence,
+        offered=bool(own) and chance(own[0]) >= Settings().confidence,
         repeats=repeats_suffix(text, case.text[case.offset :]),
         right=bool(text) and first_line(text) == first_line(case.removed),
         tokens=len(result.tokens) // 4,
         forward_passes=result.forward_passes,
         ms=seconds * 1000,
         model=model,
+        others_written=tuple(errors[1:]),
+        others_shown=tuple(_errors(case, other.text, language) for other in completions if other.text != text),
     )
 
 
@@ -168,6 +197,7 @@ def summary(outcomes: list[Outcome]) -> list[dict[str, object]]:
                     sum(o.errors_shown <= o.errors_before for o in own if o.offered), sum(o.offered for o in own)
                 ),
                 "right_of_all": share(sum(outcome.right for outcome in own), len(own)),
+                **_others(own),
                 "tokens": round(mean(outcome.tokens for outcome in own), 2),
                 "forward_passes": round(mean(outcome.forward_passes for outcome in own), 2),
                 "most_forward_passes": max(outcome.forward_passes for outcome in own),
@@ -178,6 +208,21 @@ def summary(outcomes: list[Outcome]) -> list[dict[str, object]]:
     return rows
 
 
+def _others(own: list[Outcome]) -> dict[str, object]:
+    """Of the further answers how many there are, and how many parse."""
+    written = [(errors, outcome.errors_before) for outcome in own for errors in outcome.others_written]
+    shown = [(errors, outcome.errors_before) for outcome in own for errors in outcome.others_shown]
+    if not written:
+        return {}
+    return {
+        "others_a_place": round(len(written) / len(own), 2),
+        "others_parse": share(sum(not errors for errors, _ in written), len(written)),
+        "others_no_worse": share(sum(errors <= before for errors, before in written), len(written)),
+        "others_shown_a_place": round(len(shown) / len(own), 2),
+        "others_shown_parse": share(sum(not errors for errors, _ in shown), len(shown)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("repositories", nargs="*", type=Path)
@@ -185,6 +230,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mode", action="append", choices=MODES, help="Twice for both, which is the default.")
+    parser.add_argument("--candidates", type=int, default=1, help="Answers asked for at each place.")
     parser.add_argument("--json", action="store_true", help="One JSON document on standard output.")
     parser.add_argument("--outcomes", type=Path, help="Write every outcome there, a line each.")
     arguments = parser.parse_args()
@@ -195,7 +241,8 @@ def main() -> None:
         chosen = cases(arguments.repositories, arguments.count, arguments.seed)
         tokenizer = Tokenizer.load(EngineSettings.from_environment().checkpoint)
         report["right_text_at_fault"] = alarms(chosen, tokenizer)
-        fresh = asyncio.run(run(chosen, tokenizer, arguments.mode or list(MODES), Console(stderr=True)))
+        modes = arguments.mode or list(MODES)
+        fresh = asyncio.run(run(chosen, tokenizer, modes, arguments.candidates, Console(stderr=True)))
     fresh = [replace(outcome, path=_name(outcome.path, arguments.repositories)) for outcome in fresh]
     if arguments.outcomes:
         arguments.outcomes.write_text("".join(json.dumps(asdict(outcome)) + "\n" for outcome in fresh), "utf-8")

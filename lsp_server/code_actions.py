@@ -219,7 +219,8 @@ class CodeActions:
             readiness = self._session.engine.readiness
             raise JsonRpcException(f"the model is not ready: {readiness.message or readiness.state}", _FAILED)
         engine, tokenizer = ready
-        model = Model(engine=engine, tokenizer=tokenizer, mode=self._session.settings.mode)
+        settings = self._session.settings
+        model = Model(engine=engine, tokenizer=tokenizer, mode=settings.mode, guided=settings.syntax_guidance)
         encoding = self._session.encoding
         start = document.offset_at(task.range.start.line, task.range.start.character, encoding)
         end = document.offset_at(task.range.end.line, task.range.end.character, encoding)

@@ -7,21 +7,19 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
-from operator import attrgetter
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .cache import PAGE_SLOTS, CacheFull, KVCache, common_length
+from .branches import Branches
+from .cache import PAGE_SLOTS, CacheFull
 from .code.guide import Guide
-from .decoding import EDIT_MODES, MODES, Answer, Passes, Snapshot, decode_in_blocks
+from .decoding import Answer, Snapshot
 from .decoding.answer import Refusal
-from .decoding.mending import MOST_ATTEMPTS, Mending
-from .decoding.passes import prefill, together
 from .decoding_turn import Decoding, DeviceLost, decode_alone
 from .device import DEVICE_FAULTS, fault
-from .network import MAX_STEP_ROWS, PREFILL_TOKENS, Network, NotFinite, Part
+from .network import MAX_STEP_ROWS, Network, NotFinite, Part
 from .request import Alternative, DecodeRequest, DecodeResult, ModelInfo, Step, pack_ids, unpack_ids
 from .residents import Residents
 from .threads import FreeCores
@@ -185,58 +183,38 @@ class BlockDecoder:
         pages = _pages(request)
         while self._promised and self._promised + pages > self.pool.capacity:
             yield []  # until others have ended: all that have begun can go on to their end
-        with self._promise(pages), self._mistrusted(), contextlib.ExitStack() as caches:
 
-            def opened(cache: KVCache) -> KVCache:
-                caches.callback(self.pool.close, cache)
-                return cache
+        def show(snapshot: Snapshot, passes: int) -> None:
+            if on_step is not None:
+                on_step(_step(snapshot, passes))
 
-            known = prompt[: _whole(network, prompt)]
-            cache = opened(self.pool.open(known, variant))
-            cached = cache.length
-            yield from together([prefill(cache, known[cached:])])
+        with (
+            self._promise(pages),
+            self._mistrusted(),
+            Branches(
+                self.pool,
+                network,
+                prompt,
+                mode=self.info.mode_for(request.mode),
+                draft=unpack_ids(request.draft),
+                variant=variant,
+                on_pass=show,
+            ) as branches,
+        ):
+            yield from branches.read_prompt()
             prefilled = time.perf_counter()
-
-            answer = self._answer(request)
-            passes = 0
-
-            def show(snapshot: Snapshot) -> None:
-                nonlocal passes
-                passes += 1
-                if on_step is not None:
-                    on_step(_step(snapshot, passes))
-
-            if request.max_tokens:
-                yield from together([self._branch(network, request, cache, prompt, answer)], show)
-            else:
-                answer.finish = "length"
-            mending = Mending(answer, vocabulary_size=self.info.vocabulary_size, device=network.device)
-            while (attempt := mending.next()) is not None:
-                text = [*prompt, *attempt.tokens]
-                cache = opened(self.pool.fork(cache, common_length(cache.tokens, text[:-1])))
-                passes += -(-(len(text) - 1 - cache.length) // PREFILL_TOKENS)  # what the cache does not hold of it
-                yield from together([self._branch(network, request, cache, text, attempt)], show)
-                mending.learn(attempt)
-            answer = mending.best
-            others = [answer.forked(fork) for fork in answer.likely_forks(request.candidates - 1)]
-            branches = []
-            for other in others:
-                if other.finish is None:
-                    text = [*prompt, *other.tokens]
-                    fork = opened(self.pool.fork(cache, common_length(cache.tokens, text[:-1])))
-                    branches.append(self._branch(network, request, fork, text, other))
-            yield from together(branches, show)
+            answer, *others = yield from branches.decode(self._answer(request), request.candidates)
         return DecodeResult(
             tokens=pack_ids(answer.tokens),
             finish=answer.ended,
             score=answer.score,
             steps=answer.rounds,
-            forward_passes=passes,
-            cached_tokens=cached,
+            forward_passes=branches.passes,
+            cached_tokens=branches.cached,
             prefill_ms=1e3 * (prefilled - began),
             denoise_ms=1e3 * (time.perf_counter() - prefilled),
             token_scores=tuple(answer.log_probability[: len(answer.tokens)]),
-            alternatives=tuple(sorted(map(_alternative, others), key=attrgetter("score"), reverse=True)),
+            alternatives=tuple(map(_alternative, others)),
             adapter=adapter,
         )
 
@@ -247,6 +225,7 @@ class BlockDecoder:
             ends_line=self._ends_line if request.stop_at_line_end else None,
             refused={0: Refusal(self._spaceless)} if request.starts_with_space else {},
             choices=request.candidates,
+            finish=None if request.max_tokens else "length",
         )
         if request.span is not None:
             guide = Guide(request.span, self._tokenizer, space=request.starts_with_space)
@@ -267,31 +246,14 @@ class BlockDecoder:
         self._variants[resident.variant] = resident.network
         return resident.network, resident.variant, resident.adapter.identity
 
-    def _branch(
-        self, network: Network, request: DecodeRequest, cache: KVCache, text: list[int], answer: Answer
-    ) -> Passes[None]:
-        """The rest of an answer; `text` is the prompt and what there is of it."""
-        whole = _whole(network, text)
-        yield from prefill(cache, text[cache.length : whole])
-        mode = self.info.mode_for(request.mode)
-        if network.config.context_block > 1:
-            yield from decode_in_blocks(network, cache, text[whole:], answer)
-        elif request.draft:
-            yield from EDIT_MODES[mode](network, cache, text[-1], answer, unpack_ids(request.draft))
-        else:
-            yield from MODES[mode](network, cache, text[-1], answer)
-
-
-def _whole(network: Network, text: Sequence[int]) -> int:
-    """How much of a text is clean before it is gone on from: all but its last token, or the block of that."""
-    return (len(text) - 1) // network.config.context_block * network.config.context_block
-
 
 def _pages(request: DecodeRequest) -> int:
-    """At most so many pages are needed: the text, a step's scratch, and for each candidate and attempt its own end."""
+    """At most so many pages are needed: the text, a step's scratch, and for each candidate its own end.
+
+    An attempt to mend one takes over from the attempt before; for a moment both hold a page of their own.
+    """
     own = -(-(request.max_tokens + CANDIDATE_SCRATCH_TOKENS) // PAGE_SLOTS) + 1
-    answers = request.candidates + (MOST_ATTEMPTS if request.guided else 0)
-    return len(request.prompt) // 4 // PAGE_SLOTS + answers * own
+    return len(request.prompt) // 4 // PAGE_SLOTS + request.candidates * own + request.guided
 
 
 def _alternative(answer: Answer) -> Alternative:

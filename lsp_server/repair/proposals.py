@@ -46,6 +46,8 @@ class Model:
     engine: Engine
     tokenizer: Tokenizer
     mode: Mode = "verify"
+    guided: bool = True
+    """Answers that would break the syntax around them are mended in the engine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ class Writer:
 
     text: str
     model: Model
+    language: str = ""
 
     async def fill(self, place: Place, *, candidates: int = 1) -> list[Proposal]:
         """Take the place out and fill the hole: what is there is not seen, so it is not copied either.
@@ -80,6 +83,7 @@ class Writer:
             kind=place.kind,
             prefix=self.text[: place.start],
             suffix=self.text[place.end :],
+            language=self.language,
             indentation=width(leading_space(before)),
         )
         old = self.text[place.start : place.end]
@@ -201,6 +205,7 @@ class Writer:
                 stop_at_line_end=stop_at_line_end,
                 starts_with_space=prompt.cut.space,
                 span=span,
+                guided=span is not None and self.model.guided,
                 candidates=candidates,
                 priority="repair",
             )

@@ -95,7 +95,7 @@ async def repair(
     text = document.text
     if not _is_within(text, fault):
         return None
-    writer = Writer(text=text, model=model)
+    writer = Writer(text=text, model=model, language=document.language)
     syntax = Syntax.parse(text, document.language)
 
     places = holes(text, fault.start, fault.end, syntax)
@@ -134,7 +134,7 @@ async def rewrite(
     text = document.text
     if not _is_within(text, fault):
         return None
-    writer = Writer(text=text, model=model)
+    writer = Writer(text=text, model=model, language=document.language)
     places = regions(text, fault.start, fault.end, Syntax.parse(text, document.language))
     if "\n" in text[fault.start : fault.end]:
         places = places[:1]
@@ -168,7 +168,7 @@ async def complete_body(
     stub = stub_at(document.text, offset, Syntax.parse(document.text, document.language))
     if stub is None:
         return None
-    writer = Writer(text=stub.text, model=model)
+    writer = Writer(text=stub.text, model=model, language=document.language)
 
     async def answers() -> AsyncIterator[list[Proposal]]:
         yield await writer.fill(stub.place, candidates=FEW)

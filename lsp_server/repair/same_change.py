@@ -86,7 +86,7 @@ def _expected(sites: Sites) -> list[Edit]:
 
 async def _agreed(document: Document, sites: Sites, model: Model, on_attempt: Callable[[Attempt], None]) -> list[Edit]:
     """The edits that the model would make too."""
-    writer = Writer(text=document.text, model=model)
+    writer = Writer(text=document.text, model=model, language=document.language)
     agreed = []
     for tried, place in enumerate(sites.places, start=1):
         on_attempt(Attempt(tried=tried, refused=""))

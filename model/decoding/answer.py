@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from heapq import nlargest
+from heapq import nsmallest
 from typing import TypeVar
 
 import numpy as np
@@ -76,6 +76,8 @@ class Answer:
     """Why it ends in an error."""
     decisions: int = 0
     """How many tokens were decided for it, those taken back since included."""
+    allowance: int | None = None
+    """How many of its places may be masked again; None is as many as `max_tokens` leaves."""
 
     @property
     def room(self) -> int:
@@ -86,8 +88,7 @@ class Answer:
         """Append one final token; returns whether the answer goes on."""
         assert self.finish is None, "nothing follows a finished answer"
         self.forks += [Fork(len(self.tokens), *choice) for choice in runners_up]
-        refusal = self.refused.get(len(self.tokens))
-        self.log_probability.append(log_probability + (refusal.log_left if refusal else 0.0))
+        self.log_probability.append(log_probability + self.log_left(len(self.tokens)))
         self.decisions += 1
         if token != END_OF_MIDDLE:
             self.tokens.append(token)
@@ -128,6 +129,12 @@ class Answer:
             fault=None,
         )
 
+    def spare(self, coming: int) -> int:
+        """How many of its places may still be masked again, when so many tokens are to come anyway."""
+        left = self.max_tokens - self.decisions - coming
+        masked_again = self.decisions - len(self.log_probability)
+        return left if self.allowance is None else min(left, self.allowance - masked_again)
+
     @property
     def refused_next(self) -> Tensor | None:
         """What may not come next.  # [V] bool"""
@@ -139,15 +146,34 @@ class Answer:
 
         Answers that go on from them differ: in the token of the fork from this one and from those that fork later.
         """
-        return nlargest(count, self.forks, key=lambda fork: fork.log_probability - self.log_probability[fork.index])
 
-    def forked(self, fork: Fork) -> Answer:
+        def loss(fork: Fork) -> float:
+            return self.log_probability[fork.index] - fork.log_probability - self.log_left(fork.index)
+
+        return nsmallest(count, self.forks, key=loss)
+
+    def forked(self, fork: Fork, allowance: int | None = None) -> Answer:
         """This answer as far as `fork`, and the other token there."""
-        other = Answer(max_tokens=self.max_tokens, ends_line=self.ends_line, ends_span=self.ends_span)
-        for token, log_probability in zip(self.tokens[: fork.index], self.log_probability, strict=False):
-            other.place(token, log_probability)
+        other = replace(
+            self,
+            tokens=self.tokens[: fork.index],
+            log_probability=self.log_probability[: fork.index],
+            refused={place: refusal for place, refusal in self.refused.items() if place <= fork.index},
+            finish=None,
+            rounds=0,
+            choices=1,
+            forks=[],
+            fault=None,
+            decisions=fork.index,
+            allowance=allowance,
+        )
         other.place(fork.token, fork.log_probability)
         return other
+
+    def log_left(self, place: int) -> float:
+        """Log of the probability that is left at a place to what may stand there."""
+        refusal = self.refused.get(place)
+        return refusal.log_left if refusal else 0.0
 
     @property
     def ended(self) -> Finish:

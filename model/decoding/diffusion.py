@@ -137,7 +137,7 @@ class DraftBlock:
         begin, size = len(answer.tokens), len(self.tokens)
         around = range(max(fault.first - begin - 1, 0), min(fault.last - begin + 2, size)) if fault else range(0)
         zone = [place for place in around if self.tokens[place] != MASK]
-        spare = answer.max_tokens - answer.decisions - size
+        spare = answer.spare(size)
         if fault is None or not zone or len(zone) > spare or self._times_masked_again == MOST_TIMES_MASKED_AGAIN:
             if fault is not None and self._before_mending is not None:
                 self.tokens, self.log_probability, self.runners_up = self._before_mending

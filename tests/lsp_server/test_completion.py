@@ -105,13 +105,16 @@ def test_an_offset_outside_the_text() -> None:
         asyncio.run(complete(document, 4, engine=Engine(""), tokenizer=TOKENIZER))
 
 
-def test_a_repair_names_its_span_too() -> None:
-    """So that no pass is spent behind a statement that is written anew."""
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_repair_names_its_span_too(guided: bool) -> None:
+    """So that no pass is spent behind a statement that is written anew, and what breaks the code is mended."""
     engine = Engine("g(a)\nmore")
     text = "x = 1\ny = f(a)\nz = 2\n"
     place = Place(start=text.index("f"), end=text.index("\nz"), kind="statement")
-    writer = Writer(text=text, model=Model(engine=engine, tokenizer=TOKENIZER))
+    model = Model(engine=engine, tokenizer=TOKENIZER, guided=guided)
+    writer = Writer(text=text, model=model, language="python")
     (proposal,) = asyncio.run(writer.fill(place))
     assert proposal.text == "g(a)"
     (request,) = engine.asked
-    assert request.span == Span(kind="statement", prefix="x = 1\ny = ", suffix="\nz = 2\n")
+    assert request.span == Span(kind="statement", prefix="x = 1\ny = ", suffix="\nz = 2\n", language="python")
+    assert request.guided == guided

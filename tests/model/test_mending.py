@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
 from math import exp, log
 from unittest import mock
 
@@ -21,41 +19,14 @@ from diffill.model.decoding.mending import MOST_ATTEMPTS, Mending
 from diffill.model.engine import BlockDecoder
 from diffill.model.network import Prediction
 from diffill.model.request import DecodeRequest, DecodeResult, Mode, pack_ids, unpack_ids
-from diffill.model.tokenizer import END_OF_MIDDLE, MASK, MIDDLE, PREFIX, SUFFIX
-from tests.scripted_network import ScriptedNetwork, Text, as_network
-from tests.tiny import VOCABULARY_SIZE, tiny_config, tiny_tokenizer
-from tests.tiny_decoder import INFO, MODES
-
-TOKENIZER = tiny_tokenizer()
-PROMPT = [SUFFIX, PREFIX, 40, MIDDLE]
-SURE = 0.6
-
-
-def ids(text: str) -> list[int]:
-    return TOKENIZER.encode(text)
-
-
-def decoder_that_writes(text: str, second_best: dict[str, str] | None = None) -> BlockDecoder:
-    """It goes on with `text` whatever stands before; where a character is refused, its second best is taken."""
-    wanted = [*ids(text), END_OF_MIDDLE]
-    second = {ids(first)[0]: ids(other)[0] for first, other in (second_best or {}).items()}
-
-    def next_token(seen: Text) -> int:
-        return wanted[min(max(0, len(seen) - len(PROMPT)), len(wanted) - 1)]
-
-    network = ScriptedNetwork(
-        tiny_config(block_size=4, threshold=0.5),
-        next_token,
-        log_probability=log(SURE),
-        second_best=lambda token: second.get(token, token + 1),
-    )
-    return BlockDecoder(as_network(network), tokenizer=TOKENIZER, info=INFO)
+from diffill.model.tokenizer import END_OF_MIDDLE, MASK
+from tests.guided_decoder import PROMPT, TOKENIZER, Picky, decoder_that_writes, guided_request, ids
+from tests.tiny import VOCABULARY_SIZE
+from tests.tiny_decoder import MODES
 
 
 def decode(decoder: BlockDecoder, mode: Mode, *, guided: bool = True, max_tokens: int = 40) -> DecodeResult:
-    span = Span(kind="line", prefix="x = ", suffix="\ny = 1\n", language="python")
-    prompt = pack_ids(PROMPT)
-    return decoder.decode(DecodeRequest(prompt=prompt, mode=mode, max_tokens=max_tokens, span=span, guided=guided))
+    return decoder.decode(guided_request(mode, guided=guided, max_tokens=max_tokens))
 
 
 def said(result: DecodeResult) -> str:
@@ -95,23 +66,6 @@ def test_what_cannot_be_mended_is_answered_as_it_was(mode: Mode, max_tokens: int
     assert said(result) == "a ) ) )"[: len(said(result))]
     assert result.finish == "error" if max_tokens > 7 else "length"
     assert result.forward_passes <= max_tokens
-
-
-class Picky:
-    """A guide that has something against one answer in two, for no reason."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def ended(self, tokens: Sequence[int]) -> bool:
-        return False
-
-    def fault(self, tokens: Sequence[int], finished: bool) -> Fault | None:
-        chosen = zlib.crc32(bytes([self.seed, finished, *(token % 256 for token in tokens)]))
-        if not tokens or chosen % 2 or not (finished or chosen % 16 < 2):
-            return None
-        first = chosen // 2 % len(tokens)
-        return Fault(first, first + chosen // 64 % 5)
 
 
 @settings(max_examples=60, deadline=None)
