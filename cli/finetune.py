@@ -45,7 +45,11 @@ day = click.DateTime(["%Y-%m-%d"])
 )
 @click.option("--rank", type=click.IntRange(1, 256), default=16, show_default=True, help="Size of the adapter.")
 @click.option("--full", is_flag=True, help="Train all weights; --out gets a whole checkpoint in place of an adapter.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="2e-3, with --full 1e-4, by default.")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    help="At its peak. By default 2e-3, with --full 1e-4, and less for a long run.",
+)
 @click.option(
     "--processes",
     type=click.IntRange(1, 64),
@@ -125,7 +129,7 @@ def finetune(
     with one_line():
         from diffill.model.config import DEFAULT_CHECKPOINT
         from diffill.model.device import choose_device
-        from diffill.training.finetune.plan import FULL_LEARNING_RATE, LEARNING_RATE, FinetuneConfig, plan
+        from diffill.training.finetune.plan import FinetuneConfig, plan
         from diffill.training.lora import LoraConfig
         from diffill.training.processes import leads
 
@@ -145,7 +149,7 @@ def finetune(
             compile=compile_,
             shard=shard,
             save_every=save_every,
-            learning_rate=learning_rate or (FULL_LEARNING_RATE if full else LEARNING_RATE),
+            learning_rate=learning_rate,
             cases=cases,
             seed=seed,
         )
@@ -223,6 +227,7 @@ def _preview(found: Plan) -> dict[str, Any]:
             "tokens": estimate.tokens,
             "steps": estimate.steps,
             "minutes": round(estimate.minutes, 1),
+            "learning_rate": float(f"{found.learning_rate:.3g}"),
             "processes": estimate.processes,
             "memory_gb": estimate.memory_gb,
         },

@@ -52,6 +52,7 @@ def test_from_a_checkout_to_an_adapter_that_is_used(team: Path, base: Path, tmp_
     assert manifest["gate"]["passed"].keys() >= {"later commits", "public cases", "lines", "next hunk"}
     assert manifest["data"]["files"]["pkg/a.py"]["characters"] > 200
     assert manifest["data"]["files"]["pkg/a.py"]["edits"] > 0
+    assert manifest["config"]["learning_rate"] == 2e-3
     rehearsed = manifest["data"]["rehearsed"]
     assert rehearsed["rows"] > 0 and 0.05 < rehearsed["share"] < 0.4, "of so few rows about a fifth"
     assert manifest["data"]["files"].keys() == {"pkg/a.py"}, "what is rehearsed counts apart"

@@ -35,7 +35,7 @@ from ..history import HISTORY_FILE
 from ..lora import FACTORS_FILE, LoraConfig
 from ..packing import load_rows
 from ..trainer import METRICS_FILE
-from .plan import Plan, edits_by_path
+from .plan import FinetuneConfig, Plan, edits_by_path
 from .rehearsal import REHEARSED
 from .standard_library import LICENCE, NAME
 
@@ -53,7 +53,7 @@ def package(plan: Plan, work: Path, out: Path, name: str) -> Provenance:
         tool_version=importlib.metadata.version("diffill"),
         base=base_of(plan.config.base),
         data=_summary(plan, work / ROWS),
-        config=msgspec.json.decode(msgspec.json.encode(plan.config, enc_hook=str)),
+        config=msgspec.json.decode(msgspec.json.encode(_resolved(plan), enc_hook=str)),
         metrics=_metrics(work),
     )
     if plan.config.full:
@@ -79,6 +79,10 @@ def note_gate(out: Path, made: Provenance, result: GateResult) -> Provenance:
     noted = msgspec.structs.replace(made, gate=result)
     _write(out, noted)
     return noted
+
+
+def _resolved(plan: Plan) -> FinetuneConfig:
+    return msgspec.structs.replace(plan.config, learning_rate=plan.learning_rate)
 
 
 def _adapter(made: Provenance, lora: LoraConfig, work: Path, out: Path) -> Manifest:

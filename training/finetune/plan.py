@@ -42,7 +42,11 @@ TOKENS_OF_EXAMPLE = 250
 NOISY_LENGTH = 128
 """Noisy tokens behind each row."""
 LEARNING_RATE, FULL_LEARNING_RATE = 2e-3, 1e-4
-"""Of factors, which start from nothing, and of all weights."""
+"""Of factors, which start from nothing, and of all weights, for a run of `MEASURED_TOKENS`."""
+MEASURED_TOKENS = 300_000
+"""Twenty minutes on one core: the length at which rates were compared."""
+RATE_EXPONENT = 0.32
+"""By which the best rate falls as the tokens of a run grow (found in pretraining: arXiv 2409.19913)."""
 
 
 class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,11 +69,12 @@ class FinetuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     row_length: int = 512
     rows_per_step: int = 2
     """Few: on a CPU the number of updates in the time that there is counts for more."""
-    learning_rate: float = LEARNING_RATE
+    learning_rate: float | None = None
+    """At its peak; None: by the length of the run, see `Plan.learning_rate`."""
     warmup_steps: int = 5
     lora: LoraConfig = LoraConfig()
     full: bool = False
-    """All weights, in place of an adapter; see `FULL_LEARNING_RATE`."""
+    """All weights, in place of an adapter."""
     examples: ExampleConfig = ExampleConfig(left_to_right=0.1, characters_per_example=400)
     edit_share: float = 0.25
     """Share of an epoch's examples that are edits, at most; each epoch draws others."""
@@ -174,6 +179,17 @@ class Plan:
             processes=processes,
             memory_gb=round(processes * self._bytes_of_process(rows_each) / 1e9, 1),
         )
+
+    @property
+    def learning_rate(self) -> float:
+        """What was asked for; else what was measured, and the lower the more tokens beyond those the time allows."""
+        if self.config.learning_rate is not None:
+            return self.config.learning_rate
+        tokens = float(self._rows() * self._row_tokens)
+        if self.config.device == "cpu":
+            tokens *= min(1.0, self.config.minutes * (1 + self.followers()) / self._minutes_alone())
+        peak = FULL_LEARNING_RATE if self.config.full else LEARNING_RATE
+        return peak * min(1.0, math.pow(MEASURED_TOKENS / tokens, RATE_EXPONENT))
 
     @property
     def is_long(self) -> bool:

@@ -136,7 +136,7 @@ def _stage_config(plan: Plan, work: Path, name: str, seconds: float, start: Path
         micro_batches=processes,
         shard=config.shard,
         compile=_compiled(plan),
-        learning_rate=config.learning_rate,
+        learning_rate=plan.learning_rate,
         warmup_steps=config.warmup_steps,
         decay_share=0.5,
         evaluate_every=config.save_every,

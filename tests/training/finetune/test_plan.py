@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diffill.model.config import DEFAULT_CHECKPOINT
-from diffill.training.finetune.plan import FinetuneConfig, Plan, plan
+from diffill.training.finetune.plan import FULL_LEARNING_RATE, LEARNING_RATE, FinetuneConfig, Plan, plan
 from diffill.training.finetune.repository import Repository
 from diffill.training.finetune.selection import select
 from tests.training.git_repository import BODIES, WorkTree, module
@@ -26,7 +26,9 @@ def work(tmp_path: Path) -> WorkTree:
 
 
 def planned(work: WorkTree, **changes: object) -> Plan:
-    values: dict[str, object] = {"repository": work.directory, "base": DEFAULT_CHECKPOINT, "until": FAR}
+    values: dict[str, object] = {
+        "repository": work.directory, "base": DEFAULT_CHECKPOINT, "until": FAR, "rehearsal_share": 0.0,
+    }  # fmt: skip
     return plan(FinetuneConfig(**(values | changes)))  # type: ignore[arg-type]
 
 
@@ -170,6 +172,19 @@ def test_a_long_run_is_compiled_and_shared_out(work: WorkTree, monkeypatch: pyte
     assert planned(work, epochs=2_000, processes=4).followers() == 3, "what was asked for"
     hurried, elsewhere = planned(work, epochs=2_000, minutes=1.0), planned(work, epochs=2_000, device="cuda")
     assert not (hurried.is_long or elsewhere.is_long or hurried.followers() or elsewhere.followers())
+
+
+def test_a_longer_run_learns_at_a_lower_rate(work: WorkTree) -> None:
+    def rate(**changes: object) -> float:
+        return planned(work, processes=1, **changes).learning_rate
+
+    assert rate() == rate(epochs=12) == LEARNING_RATE, "few tokens, as measured"
+    long = [rate(epochs=100_000, minutes=minutes) for minutes in (10.0, 20.0, 40.0, 80.0)]
+    assert long[0] == long[1] == LEARNING_RATE > long[2] > long[3] > 0.5 * LEARNING_RATE
+    assert rate(epochs=100_000, minutes=1e9) == rate(epochs=100_000, device="cuda") < long[3], "all epochs"
+    assert planned(work, epochs=100_000, minutes=40.0, processes=2).learning_rate == pytest.approx(long[3])
+    assert rate(full=True) == FULL_LEARNING_RATE
+    assert rate(epochs=100_000, learning_rate=0.5) == 0.5, "what was asked for"
 
 
 def test_later_commits_only_measure(work: WorkTree, monkeypatch: pytest.MonkeyPatch) -> None:
