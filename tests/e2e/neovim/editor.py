@@ -79,6 +79,7 @@ class Editor:
         self._tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(LINES), "env", *pairs, *command, *map(str, files))
         self._tmux("set-option", "-s", "escape-time", "0")
         self._nvim = wait_for("Neovim", self._reached)
+        wait_for("its start", self._has_started)  # a file that is opened before has no file type
         self._process = psutil.Process(self._nvim.eval("getpid()"))
 
     def open(self, file: Path) -> None:
@@ -199,6 +200,10 @@ class Editor:
             return pynvim.attach("socket", path=str(self.socket))
         except (FileNotFoundError, ConnectionRefusedError):
             return None
+
+    def _has_started(self) -> bool:
+        is_free = not self._nvim.api.get_mode()["blocking"]
+        return is_free and self._nvim.api.get_vvar("vim_did_enter") == 1
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -89,7 +89,11 @@ local function request(buffer)
     M.show(buffer, client, result.items or result)
   end, buffer)
   if sent then
-    state.pending = function() client:cancel_request(identifier) end
+    state.pending = function()
+      if client.requests[identifier] then -- else the answer is here, and its handler is about to run
+        client:cancel_request(identifier)
+      end
+    end
   end
 end
 
