@@ -214,10 +214,10 @@ class CodeActions:
         return found
 
     async def _decode(self, task: Task, document: Document, on_attempt: Callable[[Attempt], None]) -> Repair | None:
-        ready = self._session.engine.ready()
+        ready = await self._session.engine.when_ready()
         if ready is None:
-            readiness = self._session.engine.readiness
-            raise JsonRpcException(f"the model is not ready: {readiness.message or readiness.state}", _FAILED)
+            reason = self._session.engine.readiness.message
+            raise JsonRpcException(f"the model cannot be had: {reason}", _FAILED)
         engine, tokenizer = ready
         settings = self._session.settings
         model = Model(engine=engine, tokenizer=tokenizer, mode=settings.mode, guided=settings.syntax_guidance)

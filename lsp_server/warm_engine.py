@@ -81,6 +81,12 @@ class WarmEngine:
             return None
         return self._connected
 
+    async def when_ready(self) -> tuple[Client, Tokenizer] | None:
+        """The same for whoever asked for it in person: waits while the model loads. None when it cannot be had."""
+        if self.ready() is None and self._loading is not None:
+            await asyncio.wait([self._loading])
+        return self.ready()
+
     async def _load(self) -> None:
         self._change(Readiness(state="loading", percentage=0, message="starting the engine"))
         try:

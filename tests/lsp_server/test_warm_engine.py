@@ -112,6 +112,31 @@ def test_a_failed_engine_is_tried_again_when_asked_but_not_at_every_key() -> Non
     asyncio.run(scenario())
 
 
+def test_whoever_asks_in_person_waits_while_it_loads_and_is_told_when_it_cannot() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        engine = engine_of(StandIn(failures=1), [], clock)
+        assert await engine.when_ready() is None  # nobody has started it
+        engine.start()
+        assert await engine.when_ready() is None and engine.readiness.state == "failed"
+        clock.now += RETRY_SECONDS
+        assert await engine.when_ready() is not None
+
+    asyncio.run(scenario())
+
+
+def test_one_who_stops_waiting_leaves_the_others_waiting() -> None:
+    async def scenario() -> None:
+        engine = engine_of(StandIn(failures=0), [], Clock())
+        engine.start()
+        impatient, patient = (asyncio.ensure_future(engine.when_ready()) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        assert await patient is not None
+
+    asyncio.run(scenario())
+
+
 def test_an_engine_that_ended_is_started_again_by_whoever_asks_and_the_status_says_so() -> None:
     async def scenario() -> None:
         seen: list[Readiness] = []

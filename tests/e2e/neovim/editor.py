@@ -124,6 +124,10 @@ class Editor:
             if name == "Escape":  # or the next key is taken for Alt with it
                 wait_for("normal mode", lambda: self.nvim.api.get_mode()["mode"] == "n")
 
+    def burst(self, *names: str) -> None:
+        """Press keys faster than Neovim takes them."""
+        self._tmux("send-keys", *names)
+
     def command(self, line: str) -> None:
         """Type a command line."""
         self.keys("Escape")

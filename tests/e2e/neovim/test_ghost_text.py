@@ -82,8 +82,8 @@ def test_typing_otherwise_takes_it_away(editor: Editor) -> None:
 
 
 def test_several_answers_are_looked_through(editor: Editor) -> None:
-    editor.keys("BSpace", "BSpace", "BSpace")  # more than one word may follow
-    editor.keys("C-j")  # sooner than ghost text is asked for after the last key
+    # More than one word may follow; asked for before Neovim tells of the keys before it.
+    editor.burst("BSpace", "BSpace", "BSpace", "C-j")
     shown = wait_for("the number of the answer", lambda: re.search(r"(?s)^(.*) \((\d)/(\d)\)$", editor.ghost()))
     assert int(shown.group(3)) > 1
     editor.picture("several-answers")

@@ -22,9 +22,9 @@ def test_a_killed_engine_is_started_again(window: Workbench, engine: dict[str, s
     at_the_hole(window, "engine.py")
     window.wait_for_ghost_text()
     pid = run_json("engine", "status", **engine)["pid"]
-    os.kill(pid, signal.SIGKILL)
-    window.type(".")
-    window.wait_until_ready()
+    with window.reloading():
+        os.kill(pid, signal.SIGKILL)
+        window.type(".")
     window.press("Alt+Backslash")
     assert window.wait_for_ghost_text().strip()
     assert window.save("engine.py") == TYPED + ".\n"
@@ -35,10 +35,9 @@ def test_a_killed_engine_is_started_again(window: Workbench, engine: dict[str, s
 def test_a_killed_server_is_started_again(window: Workbench) -> None:
     at_the_hole(window, "server.py")
     window.wait_for_ghost_text()
-    kill_server(window)
-    window.type(".")
-    window.wait_until(lambda: bool(window.language_servers()))
-    window.wait_until_ready()
+    with window.reloading():
+        kill_server(window)
+        window.type(".")
     window.press("Alt+Backslash")
     assert window.wait_for_ghost_text().strip()
     assert window.save("server.py") == TYPED + ".\n"
@@ -46,7 +45,7 @@ def test_a_killed_server_is_started_again(window: Workbench) -> None:
 
 
 def test_restarted_twice_at_once_there_is_one_server(window: Workbench) -> None:
-    with window.new_server():
+    with window.reloading():
         window.command("Diffill: Restart Server")
         window.command("Diffill: Restart Server")
     assert len(window.language_servers()) == 1
@@ -102,7 +101,7 @@ def test_an_engine_of_another_version_is_named(window: Workbench, usual: None, f
 def test_settings_of_the_wrong_type_are_named_once_and_left_out(window: Workbench, usual: None) -> None:
     window.set_in_workspace("diffill.mode", 7)
     window.wait_for_notification("diffill.mode: one of ")
-    with window.new_server():
+    with window.reloading():
         window.set_in_workspace("diffill.command", "not a list")  # the extension's own: as if it were not there
     at_the_hole(window, "settings.py")
     assert window.wait_for_ghost_text().strip()

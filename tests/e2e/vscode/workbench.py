@@ -155,7 +155,7 @@ class Workbench:
 
     def start_server(self, command: Sequence[str]) -> None:
         """Have the extension start this in place of its usual server, until its model is loaded."""
-        with self.new_server():
+        with self.reloading():
             self.set_in_workspace("diffill.command", list(command))
 
     def restore_settings(self) -> None:
@@ -163,7 +163,7 @@ class Workbench:
         content = json.loads(self.workspace.read_text())
         changed = {name: value for name, value in content["settings"].items() if name not in self._settings}
         restarts = bool({"diffill.command", "diffill.interpreter"} & set(changed))
-        with self.new_server() if restarts else contextlib.nullcontext():
+        with self.reloading() if restarts else contextlib.nullcontext():
             self._write_workspace(content | {"settings": self._settings})
 
     def _write_workspace(self, content: dict[str, object]) -> None:
@@ -173,11 +173,18 @@ class Workbench:
         beside.replace(self.workspace)
 
     @contextlib.contextmanager
-    def new_server(self) -> Iterator[None]:
-        """What is done within has the extension start a server: wait until that one has its model loaded."""
-        before = self.language_servers()
+    def reloading(self) -> Iterator[None]:
+        """After what is done within a model is loaded anew: wait until it is.
+
+        The log tells: on the screen the "ready" of before may stay a moment.
+        """
+
+        def loaded() -> int:
+            return sum("the engine is ready" in line for line in self.log())
+
+        before = loaded()
         yield
-        self.wait_until(lambda: bool(set(self.language_servers()) - set(before)))
+        self.wait_until(lambda: loaded() > before)
         self.wait_until_ready()
 
     @contextlib.contextmanager

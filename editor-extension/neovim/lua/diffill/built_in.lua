@@ -1,6 +1,9 @@
 -- Neovim 0.12's own inline completion, as diffill.GhostText.
 -- What is shown and who is asked for more is not public there yet: `is_usable` looks whether it is where it was.
 local offers = require('diffill.offer')
+local position = require('diffill.position')
+
+local asked_at = {} ---@type table<integer, diffill.Place> where several answers were asked for, by buffer
 
 ---@return table? completor of vim.lsp.inline_completion
 local function completor(buffer)
@@ -33,11 +36,19 @@ function M.enable(enable, buffer)
   if not enable then
     return
   end
+  vim.api.nvim_create_autocmd('InsertEnter', {
+    group = group,
+    buffer = buffer,
+    callback = function() asked_at[buffer] = nil end,
+  })
   vim.api.nvim_create_autocmd({ 'CursorMovedI', 'TextChangedP' }, {
     group = group,
     buffer = buffer,
     desc = 'Diffill: what no longer fits the text is not shown until the next answer',
     callback = function()
+      if vim.deep_equal(asked_at[buffer], position.place(buffer)) then
+        M.pause(buffer) -- the event of a key before that one
+      end
       local offer = M.offer(buffer)
       if offer and not offers.rest(offer, buffer) then
         local shown = assert(completor(buffer))
@@ -87,10 +98,12 @@ function M.pause(buffer)
   local shown = completor(buffer)
   if shown then
     shown:reset_timer()
+    asked_at[buffer] = position.place(buffer)
   end
 end
 
 function M.hide(buffer)
+  asked_at[buffer] = nil
   local shown = completor(buffer)
   if shown then
     shown:abort()

@@ -13,7 +13,7 @@ local M = {}
 ---@field show fun(buffer: integer, client: vim.lsp.Client, items: lsp.InlineCompletionItem[])
 ---@field count fun(buffer: integer): integer
 ---@field select fun(buffer: integer, count: integer)
----@field pause fun(buffer: integer) what it would ask for in a moment is not asked for
+---@field pause fun(buffer: integer) what it would ask for in a moment, or for the keys so far, is not asked for
 ---@field hide fun(buffer: integer)
 
 --- `vim.g.diffill_ghost_text = 'own'` chooses this plugin's: it asks sooner than Neovim's, which waits 200 ms.
@@ -124,7 +124,7 @@ end
 local function ask_for_more(buffer, client, count)
   drawer().pause(buffer) -- or that request, which is newer, would be answered in place of this one
   local before = offers.rest(drawer().offer(buffer), buffer)
-  local tick, cursor = vim.api.nvim_buf_get_changedtick(buffer), vim.api.nvim_win_get_cursor(0)
+  local place = position.place(buffer)
   local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
   ---@diagnostic disable-next-line: inject-field
   params.context = { triggerKind = INVOKED }
@@ -132,9 +132,7 @@ local function ask_for_more(buffer, client, count)
   params.formattingOptions = vim.lsp.util.make_formatting_params().options
   client:request(METHOD, params, function(problem, result)
     local items = not problem and result and (result.items or result) or {}
-    local is_same = vim.api.nvim_get_current_buf() == buffer
-      and vim.api.nvim_buf_get_changedtick(buffer) == tick
-      and vim.deep_equal(vim.api.nvim_win_get_cursor(0), cursor)
+    local is_same = vim.api.nvim_get_current_buf() == buffer and vim.deep_equal(position.place(buffer), place)
     if #items == 0 or not is_same or vim.api.nvim_get_mode().mode:sub(1, 1) ~= 'i' then
       return
     end

@@ -17,6 +17,7 @@ local PAUSE_MS = 40 -- the server waits too, as long as this person's rhythm ask
 ---@field timer uv.uv_timer_t
 ---@field shown? diffill.ghost_text.Shown
 ---@field pending? fun()
+---@field asked_at? diffill.Place where several answers were asked for
 
 local namespace = vim.api.nvim_create_namespace('diffill.ghost_text')
 local states = {} ---@type table<integer, diffill.ghost_text.State>
@@ -103,6 +104,9 @@ local function moved(buffer)
     states[buffer].shown = nil
   end
   draw(buffer)
+  if vim.deep_equal(states[buffer].asked_at, position.place(buffer)) then
+    return -- the event of a key before that one
+  end
   cancel(buffer)
   states[buffer].timer:start(PAUSE_MS, 0, vim.schedule_wrap(function() request(buffer) end))
 end
@@ -110,12 +114,14 @@ end
 function M.pause(buffer)
   if states[buffer] then
     cancel(buffer)
+    states[buffer].asked_at = position.place(buffer)
   end
 end
 
 function M.hide(buffer)
-  M.pause(buffer)
   if states[buffer] then
+    cancel(buffer)
+    states[buffer].asked_at = nil
     states[buffer].shown = nil
     clear(buffer)
   end

@@ -33,4 +33,15 @@ function M.of_cursor(encoding)
   return M.to_lsp(0, row - 1, column, encoding)
 end
 
+---@class diffill.Place
+---@field tick integer
+---@field cursor integer[]
+
+--- The cursor of the current window, and the state of the text it stands in.
+---@param buffer integer
+---@return diffill.Place
+function M.place(buffer)
+  return { tick = vim.api.nvim_buf_get_changedtick(buffer), cursor = vim.api.nvim_win_get_cursor(0) }
+end
+
 return M
