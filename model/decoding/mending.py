@@ -21,6 +21,8 @@ from .answer import Answer, Refusal
 
 MOST_ATTEMPTS = 4
 """Attempts after the first."""
+MOST_ATTEMPTS_AT_OTHERS = 2
+"""The same for a further answer: of those that were mended at all, nearly all were by then."""
 _LEAST_LEFT = 1e-9
 
 _Beginning = tuple[int, ...]
@@ -50,7 +52,7 @@ class Mending:
         self._others = [_decided(other) for other in others]
         self._decisions = answer.decisions
         self._most = answer.max_tokens if share is None else min(answer.max_tokens, answer.decisions + share)
-        self._attempts = 0
+        self._attempts, self._most_attempts = 0, MOST_ATTEMPTS_AT_OTHERS if others else MOST_ATTEMPTS
         self._refused: dict[_Beginning, set[int]] = {}
         self._left: dict[_Beginning, float] = {}
         """Probability of all that was not refused behind a beginning."""
@@ -67,7 +69,7 @@ class Mending:
     def next(self) -> Answer | None:
         """The beginning of another attempt, to be decoded on; None when there is no error, or nothing left to try."""
         spare = self._most - self._decisions
-        if self.best.fault is None or self._attempts >= MOST_ATTEMPTS or spare <= 0 or not self._open:
+        if self.best.fault is None or self._attempts >= self._most_attempts or spare <= 0 or not self._open:
             return None
         self._attempts += 1
         beginning = max(self._open, key=self._left.__getitem__)
