@@ -85,6 +85,7 @@ class Editor:
     def open(self, file: Path) -> None:
         """Leave everything and open one file."""
         self.keys("Escape")
+        self.nvim.api.cmd({"cmd": "fclose", "bang": True}, {})  # a diff that was left open
         self.nvim.api.cmd({"cmd": "only", "bang": True}, {})
         self.nvim.api.cmd({"cmd": "bwipeout", "bang": True, "args": []}, {})
         self.nvim.api.cmd({"cmd": "edit", "bang": True, "args": [str(file)]}, {})
@@ -137,6 +138,10 @@ class Editor:
     def screen(self) -> str:
         """What the terminal shows."""
         return self._tmux("capture-pane", "-p", "-e")
+
+    def wait_screen(self, part: str) -> None:
+        """The terminal draws a moment after Neovim knows."""
+        wait_for(f"{part!r} on the screen", lambda: part in self.screen())
 
     def picture(self, name: str) -> None:
         """Keep what the terminal shows, for people to look at: build/screenshots/neovim-VERSION-NAME.svg."""

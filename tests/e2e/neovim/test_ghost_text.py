@@ -40,7 +40,7 @@ def editor(window: Editor, file: Path) -> Editor:
 
 def test_what_is_shown_is_accepted_and_saved(editor: Editor, file: Path) -> None:
     ghost, line = editor.wait_ghost(), editor.line()
-    assert ghost.split("\n")[0] in editor.screen()
+    editor.wait_screen(ghost.split("\n")[0])
     editor.picture("ghost-text")
     editor.keys("Tab")
     editor.wait_line(line + ghost)

@@ -45,7 +45,7 @@ def test_a_diagnostic_of_ruff_is_fixed(editor: Editor, tmp_path: Path) -> None:
     editor.command("1")
     editor.command("Diffill fix")
     assert "-import os" in preview(editor)
-    assert "y take" in editor.screen()
+    editor.wait_screen("y take")
     editor.picture("fix")
     editor.keys("y")
     wait_for("the fix", lambda: "import os" not in editor.lines() and "def area(width, height):" in editor.lines())
