@@ -82,10 +82,14 @@ class Completer:
         if flight is None:
             flight = self._start(inquiry, wait=self._wait(inquiry))
         found = await _unless(superseded, flight)
-        if found and source == "joined" and not _rest(found, flight, inquiry.document):
+        if (
+            source == "joined"
+            and flight.revision != inquiry.revision
+            and not _rest(found or [], flight, inquiry.document)
+        ):
             if superseded.done() or inquiry.document.revision != inquiry.revision:
                 return None, source
-            source = "decoded"  # it went on otherwise than what was typed meanwhile
+            source = "decoded"  # it said nothing there, or went on otherwise than what was typed meanwhile
             flight = self._start(inquiry, wait=0.0)
             found = await _unless(superseded, flight)
         if not found:

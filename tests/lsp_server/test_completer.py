@@ -246,6 +246,26 @@ def test_an_answer_that_turns_out_otherwise_is_asked_for_again() -> None:
     at_desk("x = |\n", scenario)
 
 
+def test_where_the_one_under_way_says_nothing_there_may_be_an_answer_a_letter_later() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.engine.may_answer.clear()
+        desk.engine.answer = ""
+        first = desk.request()
+        await asyncio.sleep(0.01)
+        desk.type("p")
+        second = desk.request()
+        await asyncio.sleep(0.01)
+        assert len(desk.engine.asked) == 1
+        desk.engine.answer = "rint(value)"
+        desk.engine.may_answer.set()
+        assert await first is None
+        answer = await second
+        assert answer is not None and [item.insert_text for item in answer.items] == ["rint(value)"]
+        assert len(desk.engine.asked) == 2
+
+    at_desk("x = |\n", scenario)
+
+
 def test_after_acceptance_the_next_answer_is_under_way_before_it_is_asked_for() -> None:
     async def scenario(desk: Desk) -> None:
         accepted: list[Shown] = []

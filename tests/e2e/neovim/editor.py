@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 PICTURES = ROOT / "build" / "screenshots"
 COLUMNS, LINES = 100, 30
 HANG_GUARD_SECONDS = 90.0
+NEXT_KEY_SECONDS = 10.0
 POLL_SECONDS = 0.01
 NAMESPACES = ("nvim.lsp.inline_completion", "diffill.ghost_text")
 _Found = TypeVar("_Found")
@@ -155,8 +156,14 @@ class Editor:
 
     @property
     def nvim(self) -> pynvim.Nvim:
-        """Its own interface, which answers nothing but this question while Neovim waits for a key."""
-        assert not self._nvim.api.get_mode()["blocking"], self.screen()
+        """Its own interface, which answers nothing but this question while Neovim waits for a key.
+
+        Between two keys of one command it does so for a moment.
+        """
+        end = time.monotonic() + NEXT_KEY_SECONDS
+        while self._nvim.api.get_mode()["blocking"]:
+            assert time.monotonic() < end, self.screen()
+            time.sleep(POLL_SECONDS)
         return self._nvim
 
     def lua(self, code: str, *arguments: Any) -> Any:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[3]
 EDITORS = Path(os.environ.get("DIFFILL_EDITORS", ROOT / "build" / "editors"))
 EXTENSION = ROOT / "editor-extension" / "vscode"
 SOON_MS = 3_000
+FOCUSED = "() => `${document.hasFocus()} ${document.activeElement?.outerHTML.slice(0, 200)}`"
 VERSIONS = ("4.139.1", "4.100.3")
 
 
@@ -104,6 +105,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and isinstance(item, pytest.Function):
         for window in item.funcargs.values():
             if isinstance(window, Workbench):
+                window.photograph(f"failed {item.name}")
+                report.sections.append(("focus", str(window.page.evaluate(FOCUSED))))
                 report.sections.append(("Diffill.log", "\n".join(window.log()[-60:])))
                 window.page.locator("[id='status.notifications'] a").click(timeout=SOON_MS)
                 report.sections.append(("messages", "\n".join(window.notifications())))

@@ -16,6 +16,7 @@ from psutil import NoSuchProcess, Process
 
 GUARD_MS = 60_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
+CLOSING_MS = 3_000
 READ_LINES = """selector => {
     const editors = [...document.querySelectorAll(selector)].filter(editor => editor.offsetParent !== null);
     const lines = [...(editors[0]?.querySelectorAll(".view-lines .view-line") ?? [])];
@@ -80,7 +81,12 @@ class Workbench:
 
     def _pick(self, key: str, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
         """Open a list with a key and choose from it."""
-        self.page.locator(".quick-input-widget").wait_for(state="hidden")  # that of the last command
+        last = self.page.locator(".quick-input-widget")
+        with contextlib.suppress(TimeoutError):  # that of the last command closes by itself, unless it was left open
+            last.wait_for(state="hidden", timeout=CLOSING_MS)
+        if last.is_visible():
+            self.press("Escape")
+            last.wait_for(state="hidden")
         self.press(key)
         self.choose(asked, found, patience_ms=patience_ms)
 
