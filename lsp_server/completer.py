@@ -66,11 +66,9 @@ class Completer:
     def known(self, inquiry: Inquiry) -> list[Completion] | None:
         """The answer, if it needs no model. What a person invoked also serves the typing that follows."""
         names = [_name(inquiry, True)] if inquiry.invoked else [_name(inquiry, False), _name(inquiry, True)]
-        for name in names:
-            found = self._cache.find(name, inquiry.content, inquiry.offset)
-            if found is not None and (found or name == names[0]):
-                return [replace(item, start=inquiry.cursor, end=inquiry.cursor) for item in found]
-        return None
+        answers = [self._cache.find(name, inquiry.content, inquiry.offset) for name in names]
+        found = next(filter(None, answers), answers[0])
+        return None if found is None else [replace(item, start=inquiry.cursor, end=inquiry.cursor) for item in found]
 
     async def decode(
         self, inquiry: Inquiry, superseded: asyncio.Future[None]

@@ -296,6 +296,18 @@ def test_alternatives_when_invoked() -> None:
     at_desk("x = |\n", scenario)
 
 
+def test_what_was_asked_for_is_still_there_where_nothing_was_said_unasked() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.engine.answer = ""
+        assert await desk.ask() == []
+        desk.engine.answer = "print(value)"
+        assert await desk.ask(invoked=True) == ["print(value)"]
+        assert await desk.ask() == ["print(value)"]
+        assert len(desk.engine.asked) == 2
+
+    at_desk("x = |\n", scenario)
+
+
 def test_after_a_lone_deletion_it_is_quiet() -> None:
     async def scenario(desk: Desk) -> None:
         desk.delete()
