@@ -133,6 +133,11 @@ def dequantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def is_int8(tensors: dict[str, Tensor]) -> bool:
+    """Whether every matrix is stored as int8 rows."""
+    return all(name + SCALE_SUFFIX in tensors for name, tensor in tensors.items() if tensor.dim() == 2)
+
+
 def _shards(directory: Path) -> dict[str, str]:
     path = directory / WEIGHTS_FILE
     try:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +10,9 @@ import torch
 from torch import Tensor
 
 from .adapter import Adapter, merge
-from .checkpoint import SCALE_SUFFIX, dequantize, load_checkpoint, quantize_rows
+from .checkpoint import SCALE_SUFFIX, dequantize, is_int8, load_checkpoint, quantize_rows
 from .config import ModelConfig
-from .cpu import obstacle, packable, runs_here
+from .cpu import obstacle
 from .gpu import chosen as kernels_chosen
 from .gpu.loading import load_gpu_network
 from .hugging_face.layout import is_hugging_face
@@ -44,10 +42,7 @@ def load_network(
     Raises:
         ValueError: a broken checkpoint, or weights of another shape than `config.json` says; one line.
     """
-    compiling = threading.Thread(target=_compile_ahead, args=(directory, device), name="compile")
-    compiling.start()  # while the weights are read, which leaves a core to it
     config, tensors = _stored(directory, device, whole=adapter is not None, on_progress=on_progress)
-    compiling.join()
     with torch.device("meta"):
         model = Transformer(config)
     _check_shapes(directory, model, tensors)
@@ -117,7 +112,7 @@ def build_network(config: ModelConfig, tensors: dict[str, Tensor], *, device: to
     """The fastest network of tensors as a checkpoint stores them; those that are packed otherwise are taken out."""
     if kernels_chosen(device) and (network := load_gpu_network(config, tensors, device=device)):
         return network
-    why_not = obstacle(config) or ("" if packable(tensors) else "its weights are not int8")
+    why_not = obstacle(config) or ("" if is_int8(tensors) else "its weights are not int8")
     if device.type == "cpu" and why_not:
         logger.info("plain torch computes, the native program cannot: %s", why_not)
     elif device.type == "cpu":
@@ -138,15 +133,6 @@ def build_plain_network(config: ModelConfig, tensors: dict[str, Tensor], *, devi
         weights = {name: tensor.to(device, dtype) for name, tensor in dequantize(tensors).items()}
         model.load_state_dict(weights, assign=True)
     return TorchNetwork(model, device=device)
-
-
-def _compile_ahead(directory: Path, device: torch.device) -> None:
-    with contextlib.suppress(Exception):  # said again where the result is used
-        config = ModelConfig.load(directory)
-        if device.type == "cpu" and runs_here(config):
-            from .cpu.program import compiled
-
-            compiled(config)
 
 
 def _check_shapes(directory: Path, model: Transformer, tensors: dict[str, Tensor]) -> None:

@@ -9,12 +9,14 @@ import argparse
 import asyncio
 import fcntl
 import functools
+import gc
 import logging
 import os
 import signal
 import socket
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .connection import Connection
+from .cpu import compile_ahead
 from .decoding_turn import Decoder
 from .engine_log import open_log
 from .runtime_directory import SOCKET_MODE, RuntimeDirectory, peer_user
@@ -224,10 +227,17 @@ def _remove_stale(path: Path) -> None:
 
 
 def _load_decoder(checkpoint: Path, device: str, on_progress: Callable[[float], None]) -> Decoder:
-    # Imports torch, which takes seconds: the socket answers meanwhile.
-    from .decoder_loading import load_decoder
+    # Imports torch, which takes most of a second: the socket answers meanwhile, and another core compiles.
+    if device in ("auto", "cpu"):  # which of the GPUs "auto" means, only torch knows: the CPU may have to step in
+        threading.Thread(target=compile_ahead, args=(checkpoint,), name="compile", daemon=True).start()
+    gc.disable()  # what is made now stays: looking through it again and again takes a sixth of the import
+    try:
+        from .decoder_loading import load_decoder
 
-    return load_decoder(checkpoint=checkpoint, device=device, on_progress=on_progress)
+        return load_decoder(checkpoint=checkpoint, device=device, on_progress=on_progress)
+    finally:
+        gc.freeze()  # nor is it looked through while decoding, which that would hold up for 150 ms
+        gc.enable()
 
 
 def serve(settings: ServiceSettings, load: DecoderLoader) -> int:

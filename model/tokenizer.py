@@ -123,18 +123,21 @@ class Tokenizer:
         size: int = self._backend.get_vocab_size() if self._foreign_size is None else self._foreign_size
         return size + self._offset
 
-    @cached_property
+    @property
     def begins_with_space(self) -> np.ndarray:
         """Whether a token's text begins with a space.  # [V] bool"""
-        flags = np.zeros(self.vocabulary_size, dtype=bool)
-        for token, index in self._backend.get_vocab().items():
-            flags[index + self._offset] = token.startswith("Ġ")  # byte-level spelling of a space
-        return flags
+        return self._spelled[0]
 
-    @cached_property
+    @property
     def ends_line(self) -> np.ndarray:
         """Whether a token's text holds a newline.  # [V] bool"""
-        flags = np.zeros(self.vocabulary_size, dtype=bool)
+        return self._spelled[1]
+
+    @cached_property
+    def _spelled(self) -> tuple[np.ndarray, np.ndarray]:
+        # Both at once: the library makes its whole list anew for whoever asks.
+        spaces, lines = np.zeros((2, self.vocabulary_size), dtype=bool)
         for token, index in self._backend.get_vocab().items():
-            flags[index + self._offset] = "Ċ" in token  # byte-level spelling of \n
-        return flags
+            spaces[index + self._offset] = token.startswith("Ġ")  # byte-level spelling of a space
+            lines[index + self._offset] = "Ċ" in token  # byte-level spelling of \n
+        return spaces, lines

@@ -119,7 +119,10 @@ def test_nothing_that_runs_code_from_files(source: tuple[Path, ast.Module]) -> N
     assert "torch.load" not in imported(tree, path)
 
 
-@pytest.mark.parametrize("module", ["diffill.lsp_server.server", "diffill.model.client", "diffill.cli.main"])
+@pytest.mark.parametrize(
+    "module",
+    ["diffill.lsp_server.server", "diffill.model.client", "diffill.cli.main", "diffill.model.service"],
+)
 def test_starts_without_torch(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     process = subprocess.run(

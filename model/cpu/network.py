@@ -15,7 +15,7 @@ from ..network import MAX_POSITIONS, MAX_STEP_ROWS, Network, NotFinite, Part, Pr
 from ..step_rows import step_rows
 from ..transformer import Rotary
 from .crew import MAX_THREADS, Crew, Native
-from .linear import PackedLinear, pack_linear
+from .packed import PackedLinear, pack_linear
 from .program import DECIDED_BYTES, LAYER, LINEARS, PLAN, compiled, layout_of, padded
 
 MAX_PREDICTED = 64

@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -220,10 +221,14 @@ class Program:
         return kind(self._engine.get_function_address(name))
 
 
-@lru_cache(maxsize=4)
+_compiling = Lock()
+_program = lru_cache(maxsize=4)(Program)
+
+
 def compiled(config: ModelConfig) -> Program:
-    """The program for this shape, compiled once a process."""
-    return Program(config)
+    """The program for this shape, compiled once a process: whoever comes second waits for the first."""
+    with _compiling:
+        return _program(config)
 
 
 def _write(module: ir.Module, config: ModelConfig) -> None:

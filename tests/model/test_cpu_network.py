@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffill.model.cache import PAGE_SLOTS
-from diffill.model.checkpoint import SCALE_SUFFIX
-from diffill.model.cpu import packable, runs_here
+from diffill.model.checkpoint import SCALE_SUFFIX, is_int8
+from diffill.model.config import ModelConfig
+from diffill.model.cpu import compile_ahead, program, runs_here
 from diffill.model.network import Block, Network, NotFinite, Part
 from diffill.model.tokenizer import END_OF_MIDDLE, MASK
 from diffill.model.torch_network import TorchNetwork
-from tests.tiny import VOCABULARY_SIZE, text, tiny_config, tiny_network
+from tests.tiny import VOCABULARY_SIZE, text, tiny_checkpoint, tiny_config, tiny_network
 
 CONFIG = tiny_config()
 pytestmark = pytest.mark.skipif(not runs_here(CONFIG), reason="the native step needs a CPU with AVX-512 VNNI")
@@ -112,7 +120,64 @@ def test_numbers_that_are_none_are_noticed(value: float, plain: bool) -> None:
         network.predict(states)
 
 
+def test_who_asks_for_the_program_while_it_is_compiled_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def slow(config: ModelConfig) -> object:
+        time.sleep(0.1)
+        made.append(object())
+        return made[-1]
+
+    monkeypatch.setattr(program, "_program", functools.lru_cache(slow))
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(program.compiled, [CONFIG] * 4))
+    assert got == made * 4
+
+
+COMPILE_AHEAD = """
+import sys
+from pathlib import Path
+from diffill.model.cpu import compile_ahead
+compile_ahead(Path(sys.argv[1]))
+from diffill.model.cpu import program
+print(program._program.cache_info().currsize, *sorted({"torch", "transformers", "safetensors"} & sys.modules.keys()))
+"""
+
+
+def test_compiled_ahead_without_torch(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", COMPILE_AHEAD, str(tiny_checkpoint(tmp_path / "tiny"))]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert process.stdout.split() == ["1"], process.stderr
+
+
+def test_what_fails_ahead_is_said_where_the_program_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tiny_checkpoint(tmp_path / "tiny")
+    asked: list[ModelConfig] = []
+
+    def broken(config: ModelConfig) -> object:
+        asked.append(config)
+        raise RuntimeError("LLVM ERROR")
+
+    monkeypatch.setattr(program, "_program", broken)
+    compile_ahead(directory)
+    with pytest.raises(RuntimeError, match="LLVM ERROR"):
+        program.compiled(CONFIG)
+    assert asked == [CONFIG] * 2
+    compile_ahead(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("problem", [OSError, RuntimeError])
+def test_a_cpu_unknown_to_llvm_goes_another_way(problem: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> dict[str, bool]:
+        raise problem
+
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", dict)
+    assert not runs_here(CONFIG)
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", unknown)
+    assert not runs_here(CONFIG)
+
+
 def test_checkpoints_that_are_not_int8_everywhere_go_another_way() -> None:
-    assert packable({"a": torch.zeros(2, 2), "a" + SCALE_SUFFIX: torch.zeros(2), "norm": torch.zeros(2)})
-    assert not packable({"a": torch.zeros(2, 2)})
+    assert is_int8({"a": torch.zeros(2, 2), "a" + SCALE_SUFFIX: torch.zeros(2), "norm": torch.zeros(2)})
+    assert not is_int8({"a": torch.zeros(2, 2)})
     assert not runs_here(tiny_config(head_size=16))

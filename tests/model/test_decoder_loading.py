@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,21 @@ def test_loaded_from_a_directory(tmp_path: Path) -> None:
     )
     prompt = request_of(prompt_of(text(20, 9), text(9, 9)))
     assert said(decoder.decode(prompt)) == said(new_decoder().decode(prompt))
+
+
+LOAD = """
+import gc, sys
+from pathlib import Path
+from diffill.model.service import _load_decoder
+print(gc.get_freeze_count(), _load_decoder(Path(sys.argv[1]), "cpu", lambda share: None).info.name)
+print(gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+
+
+def test_garbage_is_collected_again_after_loading_but_not_among_what_was_loaded(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOAD, str(tiny_checkpoint(tmp_path / "tiny"))]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert process.stdout.splitlines() == ["0 tiny", "True True"], process.stderr
 
 
 def test_nothing_to_load(tmp_path: Path) -> None:
