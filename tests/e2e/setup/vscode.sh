@@ -20,5 +20,7 @@ ripgrep=package/lib/vscode/node_modules/@vscode/ripgrep/bin/rg
 if [ ! -e "$ripgrep" ] && command -v rg >/dev/null; then
   mkdir -p "$(dirname "$ripgrep")" && ln -s "$(command -v rg)" "$ripgrep"
 fi
+# Its server is not among the packages, of which it would complain, and take the focus.
+rm -rf package/lib/vscode/extensions/typescript-language-features
 cp "$setup/spdlog.js" package/lib/vscode/node_modules/@vscode/spdlog/index.js
 echo "$made" >ready

@@ -13,4 +13,5 @@ from tests.e2e.vscode.workbench import Workbench
 def test_everything_holds_inside_the_extension_host(window: Workbench) -> None:
     results = window.run_inside(Path(__file__).parent / "in_host")
     assert len(results) > 1
-    assert {name: error for name, error in results.items() if error is not None} == {}
+    failed = {name: error for name, error in results.items() if error is not None}
+    assert not failed, "\n".join(f"{name}: {error}" for name, error in failed.items())

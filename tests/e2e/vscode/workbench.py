@@ -67,11 +67,7 @@ class Workbench:
 
     def open(self, name: str) -> None:
         """Open a file of the workspace and put the cursor into it."""
-        for patience_ms in (3_000, 6_000, GUARD_MS):  # a file that was just written may not be found yet
-            with contextlib.suppress(TimeoutError):
-                self._pick("Control+P", name, name, patience_ms=patience_ms)
-                break
-            self.press("Escape")
+        self._pick("Control+P", name, name)
         self.page.locator(f".tab.active[data-resource-name='{name}']").wait_for()
         self.page.locator(".monaco-editor .view-lines").last.click()
 
@@ -79,7 +75,7 @@ class Workbench:
         """Run a command from the palette."""
         self._pick("F1", f">{title}", title)
 
-    def _pick(self, key: str, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
+    def _pick(self, key: str, asked: str, found: str) -> None:
         """Open a list with a key and choose from it."""
         last = self.page.locator(".quick-input-widget")
         with contextlib.suppress(TimeoutError):  # that of the last command closes by itself, unless it was left open
@@ -87,8 +83,14 @@ class Workbench:
         if last.is_visible():
             self.press("Escape")
             last.wait_for(state="hidden")
-        self.press(key)
-        self.choose(asked, found, patience_ms=patience_ms)
+        for patience_ms in (3_000, 6_000, GUARD_MS):  # a list may be older than the file or command that is looked for
+            self.press(key)
+            try:
+                return self.choose(asked, found, patience_ms=patience_ms)
+            except TimeoutError:
+                if patience_ms == GUARD_MS:
+                    raise
+                self.press("Escape")
 
     def choose(self, asked: str, found: str, *, patience_ms: float = GUARD_MS) -> None:
         """Ask the open list for an entry, and take it once it is the one that Enter takes."""

@@ -125,6 +125,7 @@ async function take(editor, command) {
   await until(async () => {
     if (Date.now() - asked > ASK_AGAIN_MS) {
       asked = Date.now();
+      await window.showTextDocument(editor.document); // a window that is still opening may put something else in front
       await commands.executeCommand("editor.action.inlineSuggest.trigger");
     }
     await commands.executeCommand(command);
