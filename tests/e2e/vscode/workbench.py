@@ -17,6 +17,7 @@ from psutil import NoSuchProcess, Process
 GUARD_MS = 60_000
 """How long anything may take before the test gives up: a guard against hanging, not a measurement."""
 CLOSING_MS = 3_000
+AGAIN_SECONDS = 3.0
 READ_LINES = """selector => {
     const editors = [...document.querySelectorAll(selector)].filter(editor => editor.offsetParent !== null);
     const lines = [...(editors[0]?.querySelectorAll(".view-lines .view-line") ?? [])];
@@ -121,6 +122,19 @@ class Workbench:
 
     def notifications(self) -> list[str]:
         return self.page.locator(".notification-list-item-message").all_text_contents()
+
+    def press_until(self, key: str, holds: Callable[[], bool]) -> None:
+        """Press a key, and again when it was too early, as a person would."""
+        pressed = 0.0
+
+        def has_come_to_that() -> bool:
+            nonlocal pressed
+            if time.monotonic() - pressed > AGAIN_SECONDS:
+                pressed = time.monotonic()
+                self.press(key)
+            return holds()
+
+        self.wait_until(has_come_to_that, about=key)
 
     def photograph(self, name: str) -> None:
         """Keep what is on the screen."""
